@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 Float: TypeAlias = NDArray[np.floating[Any]]
 Codes: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
-_STRIP = 256  # rows worked on at once
+_STRIP = 64  # rows worked on at once
 _MARGIN = 0.49  # a code whose lightness lies this close to the gray's comes back as that gray under any rounding
 
 # linear sRGB -> XYZ, ITU-R BT.709 primaries, with the digits that OpenCV and scikit-image use
@@ -252,15 +252,21 @@ def _lab_of(light: Float) -> Float:
 
 def _light_of(fy: Float, ab: Float) -> Float:
     """``f(Y)`` and ab -> linear RGB, unclipped; ``(..., )`` and ``(..., 2)`` -> ``(..., 3)``."""
-    xyz = np.empty((*fy.shape, 3), np.float32)
-    xyz[..., 0] = fy + ab[..., 0] * np.float32(1 / 500)
-    xyz[..., 1] = fy
-    xyz[..., 2] = fy - ab[..., 1] * np.float32(1 / 200)
-    straight = (xyz - np.float32(4 / 29)) * np.float32(3 * _DELTA**2)
-    xyz = np.where(xyz > _DELTA, xyz * xyz * xyz, straight)
-    xyz[..., 0] -= xyz[..., 1]
-    xyz[..., 2] -= xyz[..., 1]
-    return cast(Float, xyz @ _XYZ_TO_RGB.T if xyz.ndim == 2 else cv2.transform(xyz, _XYZ_TO_RGB))
+    y = _inverse_f(fy)
+    from_x = _inverse_f(fy + ab[..., 0] * np.float32(1 / 500)) - y
+    from_z = _inverse_f(fy - ab[..., 1] * np.float32(1 / 200)) - y
+    light = np.empty((*fy.shape, 3), np.float32)
+    for channel, (x, _, z) in enumerate(_XYZ_TO_RGB):
+        np.add(y + x * from_x, z * from_z, out=light[..., channel])
+    return light
+
+
+def _inverse_f(f: Float) -> Float:
+    t = f * f * f
+    low = f <= _DELTA
+    if low.any():
+        t[low] = (f[low] - np.float32(4 / 29)) * np.float32(3 * _DELTA**2)
+    return t
 
 
 def _encode_light(light: Float) -> Float:
@@ -276,14 +282,17 @@ def _luminance(rgb: Codes) -> Float:
 
 
 def _outside(light: Float) -> NDArray[np.bool_]:
-    return cast(NDArray[np.bool_], (light.min(axis=-1) < -_SLACK) | (light.max(axis=-1) > 1 + _SLACK))
+    if not light.size:
+        return np.zeros(light.shape[:-1], np.bool_)
+    inside = cv2.inRange(light.reshape(-1, 1, 3), (-_SLACK,) * 3, (1 + _SLACK,) * 3)
+    return cast(NDArray[np.bool_], inside.reshape(light.shape[:-1]) == 0)
 
 
 def _shrink_chroma(fy: Float, ab: Float) -> Float:
     """Colors outside sRGB -> the last ones inside on the way to gray; ``(n,)`` and ``(n, 2)`` -> ``(n, 2)``."""
     low = np.zeros_like(fy)
     step = np.float32(0.5)
-    for _ in range(12):
+    for _ in range(10):
         inside = ~_outside(_light_of(fy, ab * (low + step)[:, None]))
         low += step * inside
         step /= 2
