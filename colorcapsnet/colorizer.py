@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Advance: TypeAlias = Callable[[float], None]
 
-STRIDE = 3  # of overlapping patches, in pixels
+STRIDE = 5  # of overlapping patches, in pixels
 _PATCHES_AT_ONCE = 512
 
 
@@ -30,7 +30,7 @@ class Colorizer:
         model: name of a network that is installed (``colorcapsnet models``), or the path of an ``.onnx`` file.
         as_published: color as the paper does: patches side by side, zeros beyond the right and lower border, and
             lightness redrawn by the network. By default patches overlap and are blended, and lightness is kept.
-        stride: distance between neighboring patches in pixels, 1..n; by default 3, or n with ``as_published``.
+        stride: distance between neighboring patches in pixels, 1..n; by default 5, or n with ``as_published``.
         threads: that one picture may use; None for all cores.
 
     Raises:

@@ -252,6 +252,18 @@ def pairs(truth: str | Path | Sequence[Path], outputs: str | Path) -> list[tuple
     return matched
 
 
+def spread_by_skill(matched: Sequence[tuple[str, Path, Path]], count: int) -> list[tuple[str, Path, Path]]:
+    """Some of what :func:`pairs` gave: from the best by skill (PSNR over the gray picture's) to the worst, evenly."""
+
+    def skill(pair: tuple[str, Path, Path]) -> float:
+        rgb, output = read(pair[1]), read(pair[2])
+        return metrics.psnr(rgb, output) - metrics.psnr(rgb, np.dstack([color.gray(rgb)] * 3))
+
+    ranked = sorted(matched, key=skill, reverse=True)
+    places = np.linspace(0, len(ranked) - 1, min(count, len(ranked)))
+    return [ranked[round(place)] for place in places]
+
+
 def read(file: Path, resize: int | None = None) -> Pixels:
     """A picture as it is scored: 8-bit sRGB, ``(H, W, 3)``.
 

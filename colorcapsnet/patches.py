@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -159,16 +158,3 @@ def _coverage(length: int, n: int, stride: int, profile: NDArray[np.float32]) ->
     for start in range(0, length - n + 1, stride):
         total[start : start + n] += profile
     return total
-
-
-def shrink(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """A picture ``factor`` times smaller on each side, by area averaging: one way to thin training patches.
-
-    Args:
-        picture: ``(H, W)`` or ``(H, W, C)`` uint8.
-        factor: 1 or more; 1 returns the picture itself.
-    """
-    if factor == 1:
-        return picture
-    height, width = (max(1, round(side / factor)) for side in picture.shape[:2])
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -21,7 +21,7 @@ def bar(label: str, total: int | None, unit: str = "pictures", start: int = 0) -
         start: how many units were already done before (a resumed run); they do not count in the rate.
 
     Yields:
-        ``advance(count=1, note="")``, which may be called from any thread.
+        ``advance(count=1, note="")``, which may be called from any thread; a count may be a part of a unit.
     """
     if not sys.stderr.isatty():
         yield lambda count=1, note="": None
@@ -40,13 +40,13 @@ def bar(label: str, total: int | None, unit: str = "pictures", start: int = 0) -
     ) as progress:
         task = progress.add_task(label, total=total, completed=start, rate="", note="")
         began = time.monotonic()
-        done = 0
+        done = 0.0
 
-        def advance(count: int = 1, note: str = "") -> None:
+        def advance(count: float = 1, note: str = "") -> None:
             nonlocal done
             done += count
             rate = done / max(time.monotonic() - began, 1e-9)
-            progress.update(task, advance=count, rate=f"{rate:,.3g} {unit}/s", note=note)
+            progress.update(task, completed=start + round(done, 6), rate=f"{rate:,.3g} {unit}/s", note=note)
 
         yield advance
 

@@ -66,7 +66,7 @@ def test_a_color_picture_is_made_gray_first(paper):
     assert np.array_equal(paper.colorize(rgb), paper.colorize(color.gray(rgb)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_every_gray_code_comes_back_from_the_result(paper, data):
     dtype = data.draw(st.sampled_from([np.uint8, np.uint16]))

@@ -387,6 +387,21 @@ def test_outputs_match_by_name_whatever_their_suffix(photographs, outputs):
     assert evaluate_outputs(photographs, outputs)["set"]["pictures"] == 6
 
 
+def test_pictures_to_show_go_from_the_best_by_skill_to_the_worst(tmp_path, photographs):
+    """Outputs between gray (skill 0) and the truth (no error), in known order."""
+    matched = evaluate.pairs(photographs, photographs)
+    shares = np.random.default_rng(0).permutation(len(matched)) / len(matched)
+    for share, (name, photograph, _) in zip(shares, matched, strict=True):
+        rgb = load(photograph).astype(float)
+        mixed = share * rgb + (1 - share) * color.gray(load(photograph))[..., None]
+        save((tmp_path / name).with_suffix(".png"), np.rint(mixed).astype(np.uint8))
+    by_share = [name for _, name in sorted(zip(shares, [name for name, _, _ in matched], strict=True), reverse=True)]
+    outputs = evaluate.pairs(photographs, tmp_path)
+    shown = [name for name, _, _ in evaluate.spread_by_skill(outputs, 3)]
+    assert shown == [by_share[0], by_share[round((len(matched) - 1) / 2)], by_share[-1]]
+    assert [name for name, _, _ in evaluate.spread_by_skill(outputs, 99)] == by_share
+
+
 def test_pairs_are_the_photographs_and_their_outputs(photographs, outputs):
     names = ["astronaut.png", "below/china.png", "chelsea.png", "coffee.png", "flower.png", "rocket.png"]
     assert evaluate.pairs(photographs, outputs) == [(name, photographs / name, outputs / name) for name in names]

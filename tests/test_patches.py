@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -81,11 +80,3 @@ def test_overlapping_patches_give_a_weighted_mean():
             weights[place] += patches.window(n, stride)
     joined = np.concatenate([rows for _, rows in patches.join([tiles[:2], tiles[2:]], size, size, n, stride)])
     assert np.allclose(joined[..., 0], total / weights, atol=1e-6)
-
-
-@pytest.mark.parametrize("factor", [1, 2, 3.6])
-def test_shrinking_keeps_the_mean(factor):
-    picture = np.random.default_rng(0).integers(0, 256, (90, 144, 3)).astype(np.uint8)
-    small = patches.shrink(picture, factor)
-    assert small.shape == (round(90 / factor), round(144 / factor), 3)
-    assert abs(small.mean() - picture.mean()) < 1

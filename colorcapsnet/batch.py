@@ -1,0 +1,309 @@
+"""Pictures and folders of pictures: name and check every output, then color; skip what is there, report what failed.
+
+:func:`plan` decides everything before the first picture. :func:`colorize_one` then takes one job to its outcome,
+depends on no other job and never raises, so that it can be mapped over the jobs: by :func:`colorize_all` in threads
+here, or by a cluster elsewhere. A result stands under its name whole or not at all (:func:`pictures.write`), so the
+outputs themselves are the record of what was done: the same command again goes on where a killed run ended.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn, Protocol, TypeAlias
+
+from colorcapsnet import pictures, progress
+from colorcapsnet.errors import ColorCapsNetError, OutputError, PictureError
+from colorcapsnet.pictures import FORMATS, SUFFIXES, Picture
+
+Advance: TypeAlias = Callable[[float], None]
+Status: TypeAlias = Literal["done", "skipped", "failed"]
+
+PICTURES_AT_ONCE = 2
+"""How many pictures are in memory: while the network sees one, the next is decoded or the last encoded."""
+
+
+class Colorizes(Protocol):
+    """What gives colors to a picture, from several threads at once: :class:`colorizer.Colorizer`."""
+
+    def colorize(self, picture: Picture, advance: Advance | None = None, /) -> Picture:
+        """The same picture in color; ``advance`` is called with each finished share of it, 0..1 in all."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to color, and the file to write."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: the job.
+        status: ``done``; ``skipped``, because the target was there before; or ``failed``, then no target was written.
+        message: one line: why it failed or was skipped, or what of the picture was left behind; else empty.
+        seconds: wall time from opening the source to the finished target.
+    """
+
+    job: Job
+    status: Status
+    message: str = ""
+    seconds: float = 0.0
+
+
+# Before the first picture
+
+
+def plan(
+    inputs: Sequence[Path], output: Path | None = None, *, format: str | None = None, overwrite: bool = False
+) -> list[Job]:
+    """Name the output of every picture, and refuse what could lose one.
+
+    ==================  =======================  ====================================================
+    input               no output                output
+    ==================  =======================  ====================================================
+    one file            NAME-color.EXT beside    that file if it has a suffix and is no folder, else
+                                                 NAME.EXT in that folder
+    several files       NAME-color.EXT beside    NAME.EXT in that folder
+    folder              FOLDER-color beside      that folder, with the tree that the input has
+    ==================  =======================  ====================================================
+
+    EXT is the input's, or that of ``format``, or png where the input's cannot be written (gif). A file that is
+    named is taken whatever its suffix; in folders, pictures are known by their suffix. Hidden files and folders,
+    links to folders, and the output folder are not entered. Outputs that are there already stay in the plan and are
+    skipped in their turn, so a second run goes on; a file that is the only input is refused instead.
+
+    Args:
+        inputs: files and folders.
+        output: a file or a folder, which need not exist.
+        format: a key of :data:`pictures.FORMATS`.
+        overwrite: accept an only output that is there already.
+
+    Returns:
+        The jobs, in the order of the inputs, folders sorted by name.
+
+    Raises:
+        PictureError: an input does not exist, or a folder cannot be read or holds no pictures.
+        OutputError: two pictures would have one target, a target is an input, the only target is there already, or
+            the output is no folder where one is needed, cannot be written, or names another format.
+    """
+    if format is not None and format not in FORMATS:
+        raise OutputError(f"the format {format} cannot be written: choose one of {', '.join(FORMATS)}")
+    for given in inputs:
+        if not os.path.exists(given):  # noqa: PTH110 (Path.exists raises where a name is too long)
+            raise PictureError(f"{given} does not exist: check the name")
+    alone = len(inputs) == 1 and not _is_folder(inputs[0])
+    if output is not None and _names_a_file(output, alone, format):
+        jobs = [Job(inputs[0], output)]
+    else:
+        jobs = list(dict.fromkeys(job for given in inputs for job in _jobs(given, output, format)))
+    _refuse_collisions(jobs)
+    _refuse_unwritable({job.target.parent for job in jobs})
+    if alone and not overwrite and os.path.lexists(jobs[0].target):
+        raise OutputError(f"{jobs[0].target} is there already: choose another output, or replace it with --force")
+    return jobs
+
+
+def _names_a_file(output: Path, alone: bool, format: str | None) -> bool:
+    if not output.suffix or _is_folder(output):
+        return False
+    named = SUFFIXES.get(output.suffix.lower())
+    if not alone:
+        if named:
+            raise OutputError(f"{output} is the name of one picture, and there may be more: name a folder")
+        return False
+    if named not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise OutputError(
+            f"{output} does not say a format that can be written: end it in one of {known}, or make the folder first"
+        )
+    if format not in (None, named):
+        raise OutputError(f"{output} ends in {output.suffix}, but the format is {format}: make them agree")
+    return True
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises where a name is too long)
+
+
+def _jobs(given: Path, output: Path | None, format: str | None) -> Iterator[Job]:
+    if not _is_folder(given):
+        if output is not None:
+            yield Job(given, _renamed(output / given.name, format))
+        else:
+            target = _renamed(given, format)
+            yield Job(given, target.with_name(f"{target.stem}-color{target.suffix}"))
+        return
+    output = output or _folder_beside(given)
+    sources = list(_pictures_below(given, output))
+    if not sources:
+        raise PictureError(f"{given} holds no pictures: their names end in {', '.join(sorted(SUFFIXES))}")
+    for source in sources:
+        yield Job(source, _renamed(output / source.relative_to(given), format))
+
+
+def _renamed(path: Path, format: str | None) -> Path:
+    """``path`` with a suffix of the format, or its own where that will do. Only a picture's suffix is replaced."""
+    own = SUFFIXES.get(path.suffix.lower())
+    if own in FORMATS and format in (None, own):
+        return path
+    suffix = FORMATS[format or "png"][0]
+    return path.with_suffix(suffix) if own else path.with_name(path.name + suffix)
+
+
+def _folder_beside(folder: Path) -> Path:
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    if not named.name:
+        raise OutputError(f"{folder} has nothing beside it: name an output folder with --output")
+    return named.with_name(f"{named.name}-color")
+
+
+def _pictures_below(folder: Path, output: Path) -> Iterator[Path]:
+    results = os.path.realpath(output)
+    for here, folders, files in os.walk(folder, onerror=_refuse_unreadable):
+        visible = (name for name in sorted(folders) if not name.startswith("."))
+        folders[:] = [name for name in visible if os.path.realpath(Path(here, name)) != results]
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(here, name)
+
+
+def _refuse_unreadable(problem: OSError) -> NoReturn:
+    raise PictureError(f"the folder {problem.filename} cannot be read ({problem.strerror}): nothing was colored")
+
+
+def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    sources = {os.path.realpath(job.source) for job in jobs}
+    taken: dict[str, Path] = {}
+    for job in jobs:
+        place = os.path.realpath(job.target)
+        if place in sources:
+            raise OutputError(
+                f"{job.target} is an input, and {job.source} in color would replace it: name another output"
+            )
+        if place in taken:
+            raise OutputError(
+                f"{taken[place]} and {job.source} would both become {job.target}: "
+                "rename one, or color them into different folders"
+            )
+        taken[place] = job.source
+
+
+def _refuse_unwritable(folders: set[Path]) -> None:
+    for folder in folders:
+        there = next(above for above in (folder, *folder.parents) if os.path.lexists(above))
+        if not _is_folder(there):
+            raise OutputError(f"{there} is not a folder: name another output")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise OutputError(f"the folder {there} may not be written: name another output, or give yourself the right")
+
+
+# One picture
+
+
+def colorize_one(job: Job, colorizer: Colorizes, *, overwrite: bool = False, advance: Advance | None = None) -> Outcome:
+    """Read, color, write. Whatever goes wrong is in the outcome; only an interrupt comes through.
+
+    Args:
+        job: from :func:`plan`.
+        colorizer: gives the colors.
+        overwrite: color again what is there already.
+        advance: called with each finished share of the picture.
+    """
+    began = time.perf_counter()
+    status: Status = "failed"
+    try:
+        if not overwrite and _is_there(job.target):
+            return Outcome(job, "skipped", "already there")
+        picture = pictures.read(job.source)
+        colored = colorizer.colorize(picture, advance)
+        _make_folder(job.target.parent)
+        pictures.write(colored, job.target, overwrite=overwrite)
+        message = f"only the first of its {picture.pages} pages" if picture.pages > 1 else ""
+        status = "done"
+    except ColorCapsNetError as problem:
+        message = str(problem)
+    except Exception as problem:
+        message = " ".join(f"{type(problem).__name__}: {problem}".split()).removesuffix(":")
+    return Outcome(job, status, message, time.perf_counter() - began)
+
+
+def _is_there(target: Path) -> bool:
+    """A file with something in it: an empty one is no result, and writing will say that it is in the way."""
+    try:
+        status = target.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise OutputError(f"the folder {folder} cannot be made ({problem.strerror}): name another output") from None
+
+
+# All pictures
+
+
+def colorize_all(jobs: Sequence[Job], colorizer: Colorizes, *, overwrite: bool = False) -> list[Outcome]:
+    """Every job to its outcome, in the order of the jobs, with a bar.
+
+    Raises:
+        KeyboardInterrupt: after the pictures that were begun; the same jobs again go on from there.
+    """
+    there = 0 if overwrite else sum(_is_there(job.target) for job in jobs)
+    with (
+        progress.bar("coloring", len(jobs), start=there) as advance,
+        ThreadPoolExecutor(PICTURES_AT_ONCE) as pool,
+    ):
+
+        def outcome(job: Job) -> Outcome:
+            shown = 0.0
+
+            def show(share: float) -> None:
+                nonlocal shown
+                shown += share
+                advance(share)
+
+            got = colorize_one(job, colorizer, overwrite=overwrite, advance=show)
+            if got.status != "skipped":
+                show(1 - shown)
+            return got
+
+        return list(pool.map(outcome, jobs))
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """How many, and a line for each picture that something is to be said of.
+
+    >>> colored = Outcome(Job(Path("a.png"), Path("out/a.png")), "done")
+    >>> failed = Outcome(Job(Path("b.png"), Path("out/b.png")), "failed", "b.png is empty: get another copy")
+    >>> print(summary([colored, failed]))
+    1 colored, 1 failed:
+      b.png is empty: get another copy
+    """
+    count = Counter(outcome.status for outcome in outcomes)
+    parts = [f"{count['done']:,} colored"]
+    if count["skipped"]:
+        parts.append(f"{count['skipped']:,} skipped (already there)")
+    if count["failed"]:
+        parts.append(f"{count['failed']:,} failed")
+    lines = [_line(outcome) for outcome in outcomes if outcome.message and outcome.status != "skipped"]
+    return ", ".join(parts) + ":" * bool(lines) + "".join(f"\n  {line}" for line in lines)
+
+
+def _line(outcome: Outcome) -> str:
+    source = str(outcome.job.source)
+    return outcome.message if outcome.message.startswith(source) else f"{source}: {outcome.message}"
