@@ -195,7 +195,7 @@ def any_picture(draw: st.DrawFn) -> Picture:
     return Picture(draw(arrays.arrays(dtype, shape)), alpha)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(any_picture(), st.sampled_from(LOSSLESS))
 def test_a_lossless_format_gives_back_every_bit(picture: Picture, format: str) -> None:
     if format == "webp" and picture.array.dtype == np.uint16:
