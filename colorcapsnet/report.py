@@ -86,7 +86,7 @@ def cards(known: Iterable[tuple[Card, int]]) -> str:
         known: cards, and the bytes of their files.
     """
     lines = [
-        [card.name, f"{card.parameters:,}", f"{size / 1e6:.1f} MB", ", ".join(card.trained_on), _measured(card)]
+        [card.name, f"{card.parameters:,}", f"{size / 1e6:.1f} MB", "; then ".join(card.trained_on), _measured(card)]
         for card, size in known
     ]
     return _table(("model", "parameters", "size", "trained on", "measured, PSNR in dB"), lines)
@@ -95,7 +95,8 @@ def cards(known: Iterable[tuple[Card, int]]) -> str:
 def _measured(card: Card) -> str:
     sets = []
     for name, kept in card.scores.items():
-        rows = [f"{row} {scores['psnr']['value']:.2f}" for row, scores in kept["rows"].items()]
+        shown = [row for row in kept["rows"] if row in ("gray", "tint") or row.startswith(card.name)]
+        rows = [f"{row} {kept['rows'][row]['psnr']['value']:.2f}" for row in shown]
         sets.append(f"{name}: {', '.join(rows)}")
     return "; ".join(sets) or "–"
 

@@ -75,22 +75,23 @@ def kill_after_progress(command: list[str], folder: Path, pattern: str, chance: 
 
 def test_a_preparation_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path):
     write_pictures(tmp_path / "p", [f"{number}.png" for number in range(64)], size=(120, 120))
-    for number in range(1, 80):
+    for number in range(1, 48):
         for path in (tmp_path / "p").glob("[0-9]*.png"):
             if "-" not in path.name:
                 os.link(path, path.with_name(f"{path.stem}-{number}.png"))
     whole = prepare(Preparation(((str(tmp_path / "p"), 20),)), tmp_path / "whole", jobs=1)
-    assert len(whole.manifest["shards"]) == 20
+    assert len(whole.manifest["shards"]) == 12
     expected = files(tmp_path / "whole")
     (tmp_path / "prepare.py").write_text(PREPARE)
     command = [sys.executable, str(tmp_path / "prepare.py"), str(tmp_path / "p"), str(tmp_path / "s")]
     chance = random.Random(0)
     kills = 0
-    while kill_after_progress(command, tmp_path / "s", "*.jsonl", chance):
+    while kills < 6 and kill_after_progress(command, tmp_path / "s", "*.jsonl", chance):
         kills += 1
         left = {name: content for name, content in files(tmp_path / "s").items() if not name.endswith(".tmp")}
         assert left.items() <= expected.items()
     assert kills >= 2
+    subprocess.run(command, env=ENVIRONMENT, check=True)
     assert files(tmp_path / "s") == expected
 
 
@@ -133,10 +134,12 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(tm
     run, expected = tmp_path / "killed/run", tmp_path / "whole/run"
     chance = random.Random(0)
     kills = 0
-    while kill_after_progress(program(tmp_path / "killed", **settings), run, "last.safetensors", chance):
+    command = program(tmp_path / "killed", **settings)
+    while kills < 4 and kill_after_progress(command, run, "last.safetensors", chance):
         kills += 1
         assert checkpoints.load(run / "last.safetensors").recipe == "run"
     assert kills >= 2
+    subprocess.run(command, env=ENVIRONMENT, check=True)
     ours, theirs = (checkpoints.load(path / "last.safetensors") for path in (run, expected))
     for one, other in ((ours.model, theirs.model), (ours.adam, theirs.adam)):
         assert one.keys() == other.keys()
@@ -147,7 +150,7 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(tm
 
 def test_when_torchrun_is_terminated_its_processes_stop_together_and_the_run_goes_on_exactly(tmp_path):
     prepared(tmp_path, "whole", "stopped")
-    settings = {"processes": 2, "epochs": 6, "batch": 16, "checkpoint_minutes": 0.01}
+    settings = {"processes": 2, "epochs": 4, "batch": 16, "checkpoint_minutes": 0.01}
     subprocess.run(program(tmp_path / "whole", **settings), env=ENVIRONMENT, check=True)
     folder = tmp_path / "stopped"
     process = subprocess.Popen(program(folder, **settings), env=ENVIRONMENT, stderr=subprocess.DEVNULL)
@@ -156,7 +159,7 @@ def test_when_torchrun_is_terminated_its_processes_stop_together_and_the_run_goe
     assert process.wait(60) != 0
     told = [torch.load(folder / f"rank-{rank}.pt") for rank in (0, 1)]
     assert [rank["stopped"] for rank in told] == [True, True]
-    assert len(told[0]["gradients"]) == len(told[1]["gradients"]) < 6 * 18
+    assert len(told[0]["gradients"]) == len(told[1]["gradients"]) < 4 * 18
     subprocess.run(program(folder, **settings), env=ENVIRONMENT, check=True)
     ours, theirs = (checkpoints.load(path / "run/last.safetensors") for path in (folder, tmp_path / "whole"))
     assert all(torch.equal(ours.model[name], theirs.model[name]) for name in theirs.model)

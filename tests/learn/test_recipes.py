@@ -25,7 +25,7 @@ def test_a_recipe_says_what_it_is_what_it_reproduces_what_to_expect_and_what_it_
     for said in (recipe.doc, recipe.reproduces, recipe.expect, recipe.cost):
         assert said
         assert "\n" not in said
-    assert re.search(r"\d", recipe.expect)
+    assert re.search(r"\d\.\d", recipe.expect)
     assert re.search(r"\d", recipe.cost)
     assert recipe.command == f"colorcapsnet train {recipe.name} --data FOLDER"
 

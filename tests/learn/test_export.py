@@ -1,0 +1,127 @@
+"""Export: the graph is the network, without what algebra removes; nothing is written where they differ."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from colorcapsnet.errors import DataError, ModelError
+from colorcapsnet.learn import export
+from colorcapsnet.learn.checkpoints import Checkpoint, save
+from colorcapsnet.learn.paper import PaperConfig
+from colorcapsnet.zoo import Card, Network
+from tests.learn import write_pictures
+
+
+def trained(config):
+    """A network whose batch norm has seen something."""
+    torch.manual_seed(0)
+    model = config.build().train()
+    for _ in range(3):
+        model(torch.rand(16, config.patch, config.patch))
+    return model.eval()
+
+
+def checkpoint(path, model):
+    save(
+        Checkpoint(
+            model=model.state_dict(),
+            kind="paper",
+            config=asdict(model.config),
+            recipe="standin-2-bsds",
+            data="d" * 64,
+            history=[{"epoch": 1, "loss": 0.5}],
+        ),
+        path,
+    )
+    return path
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    write_pictures(tmp_path / "photographs", ["a.png", "b.jpg"], size=(40, 50))
+    return tmp_path / "photographs"
+
+
+CONFIGS = [
+    PaperConfig(),
+    PaperConfig(patch=16),
+    PaperConfig(batch_norm=False, capsules=10, routings=3),
+    PaperConfig(patch=17, front="original"),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_the_graph_agrees_with_the_network(tmp_path, photographs, config):
+    model = trained(config)
+    path = export.export(checkpoint(tmp_path / "c.safetensors", model), tmp_path / "out", "mine", photographs)
+    gray = np.random.default_rng(1).random((7, config.patch, config.patch), np.float32)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(gray)).numpy()
+    assert np.abs(Network(path)(gray) - expected).max() < 1e-5
+
+
+def test_the_card_says_what_is_known(tmp_path, photographs):
+    model = trained(PaperConfig())
+    path = export.export(checkpoint(tmp_path / "c.safetensors", model), tmp_path / "out", "mine", photographs)
+    card = Card.load(path.with_suffix(".json"))
+    assert (card.name, card.kind, card.size, card.parameters) == ("mine", "patch", 9, 2_215_475)
+    assert card.data == "d" * 64
+    assert card.losses == [{"epoch": 1, "loss": 0.5}]
+    assert card.trained_on[1] == "BSDS500 train, 200 photographs"
+    assert len(card.trained_on) == 2  # both steps of its chain
+    assert card.command == (
+        "colorcapsnet train standin-1-ilsvrc --data FOLDER && colorcapsnet train standin-2-bsds --data FOLDER"
+    )
+    assert 0 < card.parity < export.TOLERANCE
+
+
+def test_the_graph_does_not_pay_for_what_algebra_removes(tmp_path, photographs):
+    model = trained(PaperConfig())
+    path = export.export(checkpoint(tmp_path / "c.safetensors", model), tmp_path, "mine", photographs)
+    graph = onnx.load(path).graph
+    operators = [node.op_type for node in graph.node]
+    assert "BatchNormalization" not in operators
+    assert "Softmax" not in operators
+    assert operators.count("Conv") == 2  # the primary capsules' convolution is a matrix product
+    (first,) = [tensor for tensor in graph.initializer if list(tensor.dims)[1:] == [1, 3, 3]]
+    assert first.dims[0] == 64
+    numbers = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
+    removed = 2 * 64 * 9 + (2 * 64 + 2 * 64 + 2 * 256)  # two of three input channels; batch norm's scale and shift
+    assert numbers == pytest.approx(2_215_475 - removed, abs=64)
+
+
+def test_making_a_model_lean_leaves_the_model_alone():
+    model = trained(PaperConfig())
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    light = export.lean(model)
+    gray = torch.rand(4, 9, 9)
+    assert torch.allclose(light(gray), model(gray), atol=1e-6)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_graph_that_differs_is_refused_and_nothing_is_written(tmp_path, photographs, monkeypatch):
+    monkeypatch.setattr(export, "TOLERANCE", 0.0)
+    monkeypatch.setattr(export, "lean", lambda model: trained(PaperConfig(capsules=5)))
+    source = checkpoint(tmp_path / "c.safetensors", trained(PaperConfig()))
+    with pytest.raises(ModelError, match=r"the graph of .*c\.safetensors differs from the network by"):
+        export.export(source, tmp_path / "out", "mine", photographs)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path, photographs):
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(b"\x00" * 100)
+    with pytest.raises(ModelError, match=r"c\.safetensors is damaged"):
+        export.export(path, tmp_path / "out", "mine", photographs)
+
+
+def test_an_empty_folder_of_photographs_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    source = checkpoint(tmp_path / "c.safetensors", trained(PaperConfig()))
+    with pytest.raises(DataError, match="empty holds no pictures"):
+        export.export(source, tmp_path / "out", "mine", tmp_path / "empty")
