@@ -1,0 +1,58 @@
+# make demo    color the sample photographs with the light half only, and draw a sheet
+# make check   lint, types, fast tests (under 90 s)
+# make test    everything but the slow tests (under 12 min)
+# make slow    the slow tests, and the wheel in an empty environment (under 40 min)
+# make bench   measure; the README's figures come from here
+PYTHON ?= python3
+LIGHT := .venv/light
+DEV := .venv/dev
+PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo check test slow wheel bench clean
+
+demo: $(LIGHT)/ready
+	@$(LIGHT)/bin/colorcapsnet colorize samples -o out/demo --force
+	@$(LIGHT)/bin/colorcapsnet report sheet samples out/demo -o out/demo.jpg
+
+check: $(DEV)/ready
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/pytest -m "not medium and not slow"
+
+test: $(DEV)/ready
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/pytest -m "not slow" --durations=10
+
+slow: $(DEV)/ready
+	$(DEV)/bin/pytest -m slow --durations=10
+	$(MAKE) wheel
+
+wheel: $(DEV)/ready
+	rm -rf build dist out/wheel
+	$(DEV)/bin/python -m build --wheel --outdir dist .
+	$(PYTHON) -m venv out/wheel
+	out/wheel/bin/python $(PIP) dist/*.whl
+	cp examples/one_picture.py samples/chelsea.png out/wheel/
+	cd out/wheel && bin/colorcapsnet colorize chelsea.png -o colored.png
+	cd out/wheel && bin/python one_picture.py chelsea.png again.png && cmp colored.png again.png
+
+bench: $(DEV)/ready
+	$(DEV)/bin/python -m benchmarks.training_step
+	$(DEV)/bin/python -m benchmarks.colorizing
+
+clean:
+	rm -rf .venv build dist out *.egg-info
+
+$(LIGHT)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(LIGHT)
+	$(LIGHT)/bin/python $(PIP) -e .
+	@touch $@
+
+$(DEV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python $(PIP) torch
+	$(DEV)/bin/python $(PIP) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,87 @@
+"""Documents say what the program does: every verb, recipe and model has a line, and what can run is run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from colorcapsnet import pictures, zoo
+from colorcapsnet.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "samples" / "README.md"]
+
+
+def run(*command, cwd):
+    done = subprocess.run([sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_verb_is_in_the_readme():
+    for verb in set(main.commands) - {"report", "models", "prepare"}:
+        assert f"colorcapsnet {verb}" in README
+
+
+def test_verbs_in_the_documents_exist():
+    for path in DOCUMENTS:
+        for verb in re.findall(r"^ *colorcapsnet ([a-z-]+)", path.read_text(), re.MULTILINE):
+            assert verb in main.commands, f"{path.name}: {verb}"
+
+
+def test_options_in_the_readme_exist():
+    known = {option for verb in main.commands.values() for parameter in verb.params for option in parameter.opts}
+    known |= {"--nproc-per-node"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_every_room_is_in_the_readmes_tree():
+    hidden = {"__init__", "__main__", "errors", "progress", "exif", "scale", "paint"}
+    for path in (ROOT / "colorcapsnet").glob("*.py"):
+        assert path.stem in hidden or f"colorcapsnet/{path.name}" in README
+
+
+def test_the_readmes_python_runs(tmp_path):
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    run("-c", block, cwd=tmp_path)
+    assert pictures.read(tmp_path / "chelsea-color.png").array.shape == (300, 451, 3)
+
+
+def test_the_readmes_table_is_the_shipped_models_own():
+    """Each row of the card stands in the README with the same PSNR."""
+    rows = zoo.Card.load(zoo.find("paper").with_suffix(".json")).scores["bsds500/val"]["rows"]
+    for name, row in rows.items():
+        assert re.search(rf"^\| {re.escape(name)} \| {row['psnr']['value']:.2f} ", README, re.MULTILINE), name
+
+
+def test_example_of_one_picture_keeps_every_gray_code(tmp_path):
+    told = run(ROOT / "examples/one_picture.py", ROOT / "samples/chelsea.png", "out.png", cwd=tmp_path)
+    assert "every gray code kept: True" in told
+
+
+def test_example_of_a_folder_goes_on_where_it_was(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_bytes((ROOT / "samples/chelsea.png").read_bytes())
+    assert "1 colored" in run(ROOT / "examples/folder.py", "in", "out", cwd=tmp_path)
+    assert "1 skipped" in run(ROOT / "examples/folder.py", "in", "out", cwd=tmp_path)
+
+
+@pytest.mark.medium
+def test_example_of_training_learns(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_bytes((ROOT / "samples/chelsea.png").read_bytes())
+    losses = re.findall(r"loss ([\d.]+)", run(ROOT / "examples/train_eight_pictures.py", "in", "run", cwd=tmp_path))
+    assert len(losses) == 3
+    assert float(losses[-1]) < float(losses[0])
