@@ -23,11 +23,13 @@ pytestmark = pytest.mark.slow
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENCV_NUM_THREADS": "1", "VIPS_CONCURRENCY": "1"}
 PREPARE = """
+import signal
 import sys
 from pathlib import Path
 from colorcapsnet.learn.shards import Preparation, prepare
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins with it ignored
     prepare(Preparation(((sys.argv[1], 20),)), Path(sys.argv[2]), jobs=2)
 """
 
