@@ -115,6 +115,13 @@ def quantize(srgb: Float, dtype: DTypeLike = np.uint8) -> Codes:
     return cast(Codes, np.rint(np.clip(srgb, 0, 1) * np.float32(top)).astype(dtype))
 
 
+def eight_bits(codes: NDArray[Any]) -> NDArray[np.uint8]:
+    """uint16 codes -> the nearest uint8 codes, ``(v + 128) // 257``; uint8 codes are returned as they are."""
+    if codes.dtype == np.uint8:
+        return cast(NDArray[np.uint8], codes)
+    return cast(NDArray[np.uint8], ((codes.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
 def encode(lab: NDArray[Any]) -> NDArray[np.uint8]:
     """Lab -> the paper's code, OpenCV's 8-bit Lab: ``round(L 255/100), round(a + 128), round(b + 128)``.
 

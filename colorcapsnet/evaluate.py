@@ -277,9 +277,7 @@ def read(file: Path, resize: int | None = None) -> Pixels:
     picture = pictures.read(file)
     if picture.alpha is not None:
         raise PictureError(f"{file} has an alpha channel, and no one color where it is transparent: remove it")
-    array: NDArray[Any] = picture.array
-    if array.dtype == np.uint16:
-        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    array: NDArray[Any] = color.eight_bits(picture.array)
     rgb = array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=-1)
     if resize is not None and rgb.shape[:2] != (resize, resize):
         shrinks = min(rgb.shape[:2]) >= resize

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 import pyvips
@@ -555,11 +555,10 @@ def _split(planes: NDArray[Any]) -> tuple[Pixels, Pixels | None]:
 
 
 def _eight_bits(picture: Picture) -> Picture:
-    def rounded(plane: Pixels) -> Pixels:
-        return cast(Pixels, ((plane.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    from colorcapsnet.color import eight_bits
 
-    alpha = None if picture.alpha is None else rounded(picture.alpha)
-    return replace(picture, array=rounded(picture.array), alpha=alpha)
+    alpha = None if picture.alpha is None else eight_bits(picture.alpha)
+    return replace(picture, array=eight_bits(picture.array), alpha=alpha)
 
 
 def _to_vips(array: NDArray[Any]) -> pyvips.Image:

@@ -133,5 +133,11 @@ def test_gamut_leaves_what_is_inside_alone():
     assert np.array_equal(color.in_gamut(lab[..., 0], lab[..., 1:]), lab[..., 1:])
 
 
+def test_sixteen_bits_become_the_nearest_eight_and_eight_stay():
+    codes = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    assert np.array_equal(color.eight_bits(codes), np.rint(codes / 257))
+    assert color.eight_bits(every_color) is every_color
+
+
 def test_empty_pictures_stay_empty():
     assert color.merge(np.zeros((0, 4), np.uint8), np.zeros((0, 4, 2), np.float32)).shape == (0, 4, 3)

@@ -129,8 +129,7 @@ def coded(rgb: NDArray[Any], gray: NDArray[np.uint8] | None = None) -> NDArray[n
     Returns:
         ``(H, W, 4)`` uint8: gray, L, a, b.
     """
-    if rgb.dtype == np.uint16:
-        rgb = ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    rgb = color.eight_bits(rgb)
     gray = np.asarray(color.gray(rgb), np.uint8) if gray is None else gray
     return np.dstack([gray, color.encode(color.srgb_to_lab(rgb))])
 
