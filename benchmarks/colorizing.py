@@ -1,9 +1,15 @@
-"""How fast and how small coloring with the published network is.
+"""How fast and how small coloring is: with a network that sees whole photographs, and with the published one.
 
-Prediction is timed on a 2040x1400 picture with patches side by side (stride 9), from gray array to color array. Its
-rate counts 5.3 million multiply-adds a patch, whatever algebra saves, and stands beside the rate of a float32 matrix
-product measured in the same rounds. Memory is the peak of a whole process of its own for each size. Command:
-``python -m benchmarks.colorizing`` (half a minute).
+Whole photographs: a picture of 2040x1400 pixels from gray array to color array, its parts, and a JPEG of 24 megapixels
+to a JPEG as the command does it, a process of its own with its peak memory; each beside decoding and encoding the same
+picture, nothing else, in the same rounds.
+
+The published network: the 2040x1400 picture with patches side by side (stride 9). Its rate counts 5.3 million
+multiply-adds a patch, whatever algebra saves, and stands beside the rate of a float32 matrix product measured in the
+same rounds. Memory is the peak of a whole process of its own for each size.
+
+Command: ``python -m benchmarks.colorizing [MODEL]`` (a minute); without a name the default model, whose first part is
+left out where it sees patches.
 """
 
 from __future__ import annotations
@@ -11,37 +17,109 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 
 from benchmarks.measure import commit, processor, seconds, spread
-from colorcapsnet import Colorizer
+from colorcapsnet import Colorizer, Picture, color, pictures, scale, zoo
 
+SAMPLE = Path(__file__).parents[1] / "samples" / "coffee.png"
 HEIGHT, WIDTH = 1400, 2040
+LARGE = (4000, 6000)
+GRAIN = 4  # standard deviation in codes: an enlarged sample alone would be too easy for JPEG
 OPERATIONS = 2 * 5.3e6  # of a patch
 ROUNDS = 5
 SIZES = ((1000, 2000), (2000, 4000), (4000, 6000))
 PEAK = """
-import resource, sys
+import sys
 import numpy as np
 from colorcapsnet import Colorizer
 height, width = int(sys.argv[1]), int(sys.argv[2])
 Colorizer("paper", stride=9).colorize(np.random.default_rng(0).integers(0, 256, (height, width), np.uint8))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+LAUNCH = """
+import resource, subprocess, sys, time
+began = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""  # a small process between: the system counts the parent's memory into a child's peak
+ALONE = """
+import sys
+from colorcapsnet import pictures
+pictures.write(pictures.read(sys.argv[1]), sys.argv[2], overwrite=True)
 """
 
 
-def peak(height: int, width: int) -> int:
-    """Peak memory in bytes of a process that colors one picture of this size."""
-    command = [sys.executable, "-c", PEAK, str(height), str(width)]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def process(*arguments: object) -> tuple[float, float]:
+    """Run Python with these arguments: seconds, and peak memory in MB."""
+    command = [sys.executable, "-c", LAUNCH, sys.executable, *map(str, arguments)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return float(told[-2]), int(told[-1]) * 1024 / 1e6
 
 
-def main() -> None:
-    """Measure in turns, so that a busy machine slows all alike, and print."""
-    print(f"commit    {commit()}")
-    print(f"hardware  {processor()}")
+def photograph(height: int, width: int) -> Picture:
+    """A photograph of this size: a sample, enlarged, with grain."""
+    rgb = cv2.resize(pictures.read(SAMPLE).array, (width, height), interpolation=cv2.INTER_CUBIC)
+    grain = np.random.default_rng(0).normal(0, GRAIN, (height, width, 1)).astype(np.float32)
+    return Picture(np.clip(rgb + grain, 0, 255).astype(np.uint8))
+
+
+def whole_photographs(model: str) -> None:
+    """Measure a network that sees whole photographs."""
+    colorizer = Colorizer(model)
+    print(f"model     {colorizer}")
+    picture = photograph(HEIGHT, WIDTH)
+    coded, gray = pictures.encode(picture, "jpg"), picture.gray
+    canvas = colorizer.open(gray)
+    small = scale.fit(gray, *scale.working_shape(HEIGHT, WIDTH, colorizer.card.size)) / np.float32(255)
+    ab, lightness = canvas.ab(), color.lightness(gray)
+
+    def enlarge() -> color.Float:
+        return scale.Enlarged(ab, canvas.lightness, HEIGHT, WIDTH).rows(slice(0, HEIGHT), lightness)
+
+    full = enlarge()
+    runs: dict[str, Callable[[], object]] = {
+        "JPEG decode + encode alone": lambda: pictures.encode(pictures.read(coded), "jpg"),
+        "whole call": lambda: colorizer.colorize(gray),
+        f"  network at {small.shape[1]}x{small.shape[0]}": lambda: colorizer.network.know(small),
+        "  an answer (strength)": lambda: canvas.ab(1.5),
+        "  enlarging": enlarge,
+        "  merging": lambda: color.merge(gray, full),
+    }
+    took: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            took[name].append(1000 * seconds(run, 3))
+    print(f"a picture of {WIDTH}x{HEIGHT}, after load")
+    for name, times in took.items():
+        print(f"  {name:28} {spread(times, 1)} ms")
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "in.jpg"), Path(folder, "out.jpg")
+        pictures.write(photograph(*LARGE), source)
+        commands = {
+            "JPEG decode + encode alone": ("-c", ALONE, source, target),
+            "JPEG to JPEG in color": (
+                *("-m", "colorcapsnet", "colorize", source, "-o", target),
+                *("--model", model, "--force"),
+            ),
+        }
+        whole: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        for _ in range(ROUNDS):
+            for name, command in commands.items():
+                whole[name].append(process(*command))
+        print(f"a JPEG of {LARGE[1]}x{LARGE[0]} ({source.stat().st_size / 1e6:.0f} MB), whole process")
+    for name, runs_of in whole.items():
+        times, peaks = zip(*runs_of, strict=True)
+        print(f"  {name:28} {spread([*times], 2)} s, peak {statistics.median(peaks):,.0f} MB")
+
+
+def published() -> None:
+    """Measure the published network."""
+    print(f"model     {Colorizer('paper')}")
     rng = np.random.default_rng(0)
     gray = rng.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
     matrix = rng.random((2048, 2048), np.float32)
@@ -65,10 +143,20 @@ def main() -> None:
     small = seconds(lambda: colorizers[5].colorize(gray[:500, :500]), 3)
     print(f"prediction, stride 5    {0.25 / small:8.2f} megapixels/s")
     for height, width in ((9, 9), *SIZES):
-        total = peak(height, width) / 1e6
+        _, peak = process("-c", PEAK, height, width)
         print(
-            f"peak memory, {height * width / 1e6:3.0f} megapixels ({3 * height * width / 1e6:.0f} MB): {total:4.0f} MB"
+            f"peak memory, {height * width / 1e6:3.0f} megapixels ({3 * height * width / 1e6:.0f} MB): {peak:4.0f} MB"
         )
+
+
+def main() -> None:
+    """Measure in turns, so that a busy machine slows all alike, and print."""
+    model = sys.argv[1] if len(sys.argv) > 1 else zoo.DEFAULT
+    print(f"commit    {commit()}")
+    print(f"hardware  {processor()}")
+    if zoo.load(model).card.kind == "photograph":
+        whole_photographs(model)
+    published()
 
 
 if __name__ == "__main__":

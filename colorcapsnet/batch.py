@@ -32,7 +32,7 @@ PICTURES_AT_ONCE = 2
 class Colorizes(Protocol):
     """What gives colors to a picture, from several threads at once: :class:`colorizer.Colorizer`."""
 
-    def colorize(self, picture: Picture, advance: Advance | None = None, /) -> Picture:
+    def colorize(self, picture: Picture, advance: Advance | None = None, strength: float = 1.0, /) -> Picture:
         """The same picture in color; ``advance`` is called with each finished share of it, 0..1 in all."""
 
 
@@ -211,12 +211,20 @@ def _refuse_unwritable(folders: set[Path]) -> None:
 # One picture
 
 
-def colorize_one(job: Job, colorizer: Colorizes, *, overwrite: bool = False, advance: Advance | None = None) -> Outcome:
+def colorize_one(
+    job: Job,
+    colorizer: Colorizes,
+    *,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    advance: Advance | None = None,
+) -> Outcome:
     """Read, color, write. Whatever goes wrong is in the outcome; only an interrupt comes through.
 
     Args:
         job: from :func:`plan`.
         colorizer: gives the colors.
+        strength: 0 is gray, 1 what is likely, 2 vivid.
         overwrite: color again what is there already.
         advance: called with each finished share of the picture.
     """
@@ -226,7 +234,7 @@ def colorize_one(job: Job, colorizer: Colorizes, *, overwrite: bool = False, adv
         if not overwrite and _is_there(job.target):
             return Outcome(job, "skipped", "already there")
         picture = pictures.read(job.source)
-        colored = colorizer.colorize(picture, advance)
+        colored = colorizer.colorize(picture, advance, strength)
         _make_folder(job.target.parent)
         pictures.write(colored, job.target, overwrite=overwrite)
         message = f"only the first of its {picture.pages} pages" if picture.pages > 1 else ""
@@ -257,8 +265,10 @@ def _make_folder(folder: Path) -> None:
 # All pictures
 
 
-def colorize_all(jobs: Sequence[Job], colorizer: Colorizes, *, overwrite: bool = False) -> list[Outcome]:
-    """Every job to its outcome, in the order of the jobs, with a bar.
+def colorize_all(
+    jobs: Sequence[Job], colorizer: Colorizes, *, strength: float = 1.0, overwrite: bool = False
+) -> list[Outcome]:
+    """Every job to its outcome, in the order of the jobs, with a bar; see :func:`colorize_one`.
 
     Raises:
         KeyboardInterrupt: after the pictures that were begun; the same jobs again go on from there.
@@ -277,7 +287,7 @@ def colorize_all(jobs: Sequence[Job], colorizer: Colorizes, *, overwrite: bool =
                 shown += share
                 advance(share)
 
-            got = colorize_one(job, colorizer, overwrite=overwrite, advance=show)
+            got = colorize_one(job, colorizer, strength=strength, overwrite=overwrite, advance=show)
             if got.status != "skipped":
                 show(1 - shown)
             return got

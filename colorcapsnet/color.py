@@ -311,14 +311,14 @@ def _merge_strip(codes: Codes, ab: Float) -> Codes:
     light = _light_of(fy, ab)
     outside = _outside(light)
     if outside.any():
-        ab = ab.copy()
+        ab = ab.copy(order="K")
         ab[outside] = _shrink_chroma(fy[outside], ab[outside])
         light[outside] = _light_of(fy[outside], ab[outside])
     np.clip(light, 0, 1, out=light)
     rgb = _round(light, codes.dtype)
     low, high = _luminance_bounds(codes.dtype)
     y = _luminance(rgb)
-    moved = (y < low[codes]) | (y > high[codes])
+    moved = (y < _look_up(codes, low)) | (y > _look_up(codes, high))
     if moved.any():
         rgb[moved] = _nudge(codes[moved], fy[moved], ab[moved])
     return rgb

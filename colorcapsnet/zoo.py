@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colorcapsnet.errors import ModelError
+from colorcapsnet.paint import Known
 
 CARD_VERSION = 1
 DEFAULT = "paper"
+
+_OUTPUTS = {"patch": ("code",), "photograph": ("coupling", "weight", "mean", "scale", "basis", "mix")}
+_PAINT = {"anneal", "gain", "curve", "kernel"}
 
 
 @dataclass(frozen=True)
@@ -30,18 +34,24 @@ class Card:
 
     Attributes:
         name: what ``--model`` takes.
-        kind: ``"patch"``: gray patches ``(N, n, n)`` in 0..1 -> Lab code ``(N, n, n, 3)`` in 0..1 (8-bit code / 255).
-        size: side n of the patch.
+        kind: ``"patch"``: gray patches ``(N, n, n)`` in 0..1 -> Lab code ``(N, n, n, 3)`` in 0..1 (8-bit code / 255);
+            ``"photograph"``: whole gray pictures ``(N, h, w)`` in 0..1, sides multiples of 32 -> the arrays of
+            :class:`paint.Known` with a leading N, a cell for every 4×4 pixels.
+        size: side n of the patch; of a photograph model the working size, the side of a square of as many pixels as
+            it looks at.
         sha256: of the ONNX file.
         parameters: how many numbers were learnt.
         trained_on: the sets it learnt from.
         data: SHA-256 of the last prepared set.
         command: what made it.
-        losses: one entry an epoch of its last step of training.
         parity: largest difference of the ONNX graph to the trained network over real pictures, in 0..1.
-        scores: measured rows, by name of the set; see ``evaluate``.
         license: of the weights.
         limits: what it gets wrong, and what it must not be used for.
+        losses: one entry an epoch of its last step of training.
+        scores: measured rows, by name of the set; see ``evaluate``.
+        paint: what was measured for a photograph model's answers, each with a default: ``anneal`` and ``gain`` of
+            vivid colors (:func:`paint.color`), ``curve`` of confidence (:func:`paint.confidence`), fields of the
+            ``kernel`` of hints (:class:`paint.Kernel`).
         version: of this form of card.
     """
 
@@ -58,6 +68,7 @@ class Card:
     limits: str
     losses: list[dict[str, Any]] = field(default_factory=list)
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    paint: dict[str, Any] = field(default_factory=dict)
     version: int = CARD_VERSION
 
     def save(self, path: Path) -> None:
@@ -68,7 +79,7 @@ class Card:
 
     @classmethod
     def load(cls, path: Path) -> Card:
-        """Read a card.
+        """Read a card. What has a default may be missing, so cards from before a field was added are read as well.
 
         Raises:
             ModelError: it is missing, damaged, of another version, or of a kind that this package does not know.
@@ -82,13 +93,15 @@ class Card:
             raise ModelError(f"{path} is damaged ({error}); install or export the model again") from error
         if version != CARD_VERSION:
             raise ModelError(f"{path} is a card of version {version}, this package reads version {CARD_VERSION}")
-        if set(told) != {known.name for known in fields(cls)} or told["kind"] != "patch":
+        known = {each.name for each in fields(cls)}
+        needed = {each.name for each in fields(cls) if each.default is each.default_factory is MISSING}
+        if not needed <= set(told) <= known or told["kind"] not in _OUTPUTS or not set(told.get("paint", {})) <= _PAINT:
             raise ModelError(f"{path} is no card of this package (kind {told.get('kind')!r}); export the model again")
         return cls(**told)
 
 
 class Network:
-    """A loaded patch network; may be called from several threads at once.
+    """A loaded network; may be called from several threads at once.
 
     Args:
         path: of the ONNX file; its card lies beside it.
@@ -110,11 +123,24 @@ class Network:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors have no common base
             raise ModelError(f"{path} cannot be loaded: {error}") from error
+        given, expected = {output.name for output in self._session.get_outputs()}, _OUTPUTS[self.card.kind]
+        if given != set(expected):
+            named = f"{', '.join(sorted(given))}, not {', '.join(expected)}"
+            raise ModelError(f"{path} gives {named}: it is no {self.card.kind} model; export it again")
 
     def __call__(self, gray: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Gray patches ``(N, n, n)`` in 0..1 -> Lab code ``(N, n, n, 3)`` in 0..1."""
-        (code,) = self._session.run(None, {"gray": np.ascontiguousarray(gray, np.float32)})
+        """A patch model's answer: gray patches ``(N, n, n)`` in 0..1 -> Lab code ``(N, n, n, 3)`` in 0..1."""
+        (code,) = self._session.run(["code"], {"gray": np.ascontiguousarray(gray, np.float32)})
         return np.asarray(code, np.float32)
+
+    def know(self, gray: NDArray[np.floating[Any]]) -> Known:
+        """A photograph model's answer to one picture: gray ``(h, w)`` in 0..1, sides multiples of 32.
+
+        Raises:
+            ModelError: what it gives makes no sense.
+        """
+        arrays = self._session.run(_OUTPUTS["photograph"], {"gray": np.ascontiguousarray(gray, np.float32)[None]})
+        return Known(*(array[0] for array in arrays))
 
 
 @cache

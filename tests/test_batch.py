@@ -27,7 +27,7 @@ class Sepia:
     def __init__(self):
         self.seen = []
 
-    def colorize(self, picture, advance=None):
+    def colorize(self, picture, advance=None, strength=1.0):
         self.seen.append(picture.name)
         return picture.with_color(np.dstack([picture.gray, picture.gray // 2, picture.gray // 4]))
 
@@ -353,7 +353,7 @@ def test_outcomes_are_in_the_order_of_the_jobs_even_if_the_first_takes_longest()
     others = threading.Event()
 
     class FirstWaits(Sepia):
-        def colorize(self, picture, advance=None):
+        def colorize(self, picture, advance=None, strength=1.0):
             if picture.name == "0.png":
                 assert others.wait(30)
             elif picture.name == "7.png":
@@ -393,7 +393,7 @@ def test_whatever_goes_wrong_with_a_picture_is_one_line_of_its_outcome(problem, 
     job = Job(gray("1.png"), Path("out/1.png"))
 
     class Broken:
-        def colorize(self, picture, advance=None):
+        def colorize(self, picture, advance=None, strength=1.0):
             raise problem
 
     outcome = batch.colorize_one(job, Broken())
@@ -420,7 +420,7 @@ def test_an_interrupt_comes_through_and_nothing_new_is_begun():
     jobs = batch.plan(grays(*(f"{number:02}.png" for number in range(40))), Path("out"))
 
     class Interrupted(Sepia):
-        def colorize(self, picture, advance=None):
+        def colorize(self, picture, advance=None, strength=1.0):
             if picture.name == "03.png":
                 raise KeyboardInterrupt
             time.sleep(0.05 if picture.name > "03.png" else 0)
@@ -545,7 +545,7 @@ def test_the_bar_moves_within_a_picture_and_ends_at_all_of_them(monkeypatch):
     within = []
 
     class Slow(Sepia):
-        def colorize(self, picture, advance=None):
+        def colorize(self, picture, advance=None, strength=1.0):
             for _ in range(4):
                 before = bar.shown
                 advance(0.2)

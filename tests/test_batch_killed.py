@@ -21,7 +21,7 @@ import numpy as np
 from colorcapsnet import batch
 
 class Sepia:
-    def colorize(self, picture, advance=None):
+    def colorize(self, picture, advance=None, strength=1.0):
         print(picture.name, flush=True)
         return picture.with_color(np.dstack([picture.gray, picture.gray // 2, picture.gray // 4]))
 

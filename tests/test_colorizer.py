@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -12,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from colorcapsnet import Colorizer, Picture, color
+from colorcapsnet import Colorizer, Picture, color, paint, pictures, scale
 from colorcapsnet.errors import ModelError, PictureError
-from tests.tiny import COLOR, write_model
+from tests.tiny import COLOR, write_model, write_photograph_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -29,34 +30,63 @@ def paper():
     return Colorizer("paper")
 
 
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A tiny network that sees whole photographs."""
+    return Colorizer(str(write_photograph_model(tmp_path_factory.mktemp("photo"))))
+
+
+@pytest.fixture(params=["tiny", "photo"])
+def either(request):
+    """A network of each kind."""
+    given_ = request.getfixturevalue(request.param)
+    return given_ if isinstance(given_, Colorizer) else Colorizer(given_)
+
+
+def chroma(rgb):
+    return np.hypot(*np.moveaxis(color.srgb_to_lab(rgb)[..., 1:], -1, 0))
+
+
 def random_gray(height, width, dtype=np.uint8):
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (height, width)).astype(dtype)
 
 
-def test_a_path_or_bytes_give_a_picture(tiny):
+def test_a_path_or_bytes_give_a_picture(either):
     path = SAMPLES / "chelsea.png"
     for given_ in (path, str(path), path.read_bytes()):
-        result = Colorizer(tiny).colorize(given_)
+        result = either.colorize(given_)
         assert isinstance(result, Picture)
         assert result.array.shape == (300, 451, 3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_an_array_gives_an_array_of_its_depth(tiny, dtype):
+def test_an_array_gives_an_array_of_its_depth(either, dtype):
     gray = random_gray(20, 31, dtype)
-    result = Colorizer(tiny).colorize(gray)
+    result = either.colorize(gray)
     assert result.shape == (20, 31, 3)
     assert result.dtype == dtype
 
 
-def test_alpha_comes_along(tiny):
+def test_alpha_comes_along(either):
     rgba = np.dstack([random_gray(12, 10)] * 3 + [random_gray(12, 10)])
-    assert np.array_equal(Colorizer(tiny).colorize(rgba)[..., 3], rgba[..., 3])
+    assert np.array_equal(either.colorize(rgba)[..., 3], rgba[..., 3])
 
 
-def test_a_pil_image_gives_a_pil_image(tiny):
+def test_what_travels_beside_the_pixels_comes_along(either, tmp_path):
+    image = PIL.Image.fromarray(random_gray(20, 30))
+    exif = image.getexif()
+    exif[270], exif[274] = "grandmother, 1931", 6  # description; orientation: turned by a quarter
+    image.save(tmp_path / "a.jpg", exif=exif, dpi=(300, 300))
+    either.colorize(tmp_path / "a.jpg").save(tmp_path / "b.jpg")
+    with PIL.Image.open(tmp_path / "b.jpg") as colored:
+        assert colored.size == (20, 30)
+        assert (colored.getexif()[270], colored.getexif()[274]) == ("grandmother, 1931", 1)
+        assert colored.info["dpi"] == (300, 300)
+
+
+def test_a_pil_image_gives_a_pil_image(either):
     image = PIL.Image.fromarray(random_gray(20, 31))
-    result = Colorizer(tiny).colorize(image)
+    result = either.colorize(image)
     assert isinstance(result, PIL.Image.Image)
     assert (result.size, result.mode) == (image.size, "RGB")
 
@@ -68,11 +98,35 @@ def test_a_color_picture_is_made_gray_first(paper):
 
 @settings(max_examples=25)
 @given(st.data())
-def test_every_gray_code_comes_back_from_the_result(paper, data):
+def test_every_gray_code_comes_back_from_the_result(paper, photo, data):
     dtype = data.draw(st.sampled_from([np.uint8, np.uint16]))
     shape = data.draw(st.tuples(st.integers(1, 30), st.integers(1, 30)))
+    strength = data.draw(st.sampled_from([0.0, 1.0, 2.0]))
     gray = data.draw(arrays(dtype, shape))
-    assert np.array_equal(color.gray_of(paper.colorize(gray)), gray)
+    for colorizer in (paper, photo):
+        assert np.array_equal(color.gray_of(colorizer.colorize(gray, None, strength)), gray)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_strength_runs_from_gray_to_vivid(either, dtype):
+    gray = pictures.read(SAMPLES / "chelsea.png").gray.astype(dtype) * (np.iinfo(dtype).max // 255)
+    steps = [either.colorize(gray, strength=strength) for strength in (0, 0.5, 1, 1.5, 2)]
+    assert np.array_equal(steps[0], np.dstack([gray] * 3).astype(dtype))
+    assert np.array_equal(steps[2], either.colorize(gray))
+    means = [chroma(rgb).mean() for rgb in steps]
+    assert means == sorted(means)
+    assert means[4] > means[2] > means[0] + 1
+
+
+@pytest.mark.parametrize("strength", [-0.1, 2.1, float("nan")])
+def test_an_impossible_strength_is_refused(either, strength):
+    with pytest.raises(ValueError, match=r"strength is 0 \(gray\) to 2 \(vivid\)"):
+        either.colorize(random_gray(9, 9), strength=strength)
+
+
+def test_the_published_manner_has_no_strength():
+    with pytest.raises(ValueError, match="1 as published, not 2"):
+        Colorizer("paper", as_published=True).colorize(random_gray(9, 9), strength=2)
 
 
 def test_the_model_gives_the_color(tiny):
@@ -110,18 +164,20 @@ def test_a_large_picture_is_colored_like_its_parts(paper):
     assert np.abs(whole[:, 99:600].astype(int) - part[:, 9:510]).max() <= 1
 
 
-def test_progress_adds_up_to_one_picture(paper):
-    shares = []
-    paper.colorize(random_gray(100, 500), shares.append)
-    assert len(shares) > 3
-    assert sum(shares) == pytest.approx(1)
+def test_progress_adds_up_to_one_picture(paper, photo):
+    for colorizer, size in ((paper, (100, 500)), (photo, (600, 1000))):
+        shares = []
+        colorizer.colorize(random_gray(*size), shares.append)
+        assert len(shares) > 3
+        assert sum(shares) == pytest.approx(1)
 
 
-def test_the_round_trip_keeps_lightness_and_nearly_all_color(paper):
+def test_the_round_trip_keeps_lightness_and_nearly_all_color(paper, photo):
     rgb = cv2.cvtColor(cv2.imread(str(SAMPLES / "chelsea.png")), cv2.COLOR_BGR2RGB)
-    back = paper.round_trip(rgb)
-    assert np.array_equal(color.gray_of(back), color.gray(rgb))
-    assert np.abs(color.srgb_to_lab(back) - color.srgb_to_lab(rgb))[..., 1:].mean() < 1
+    for colorizer, lost in ((paper, 1), (photo, 5)):  # of the photograph, 16 × 16 cells are left
+        back = colorizer.round_trip(rgb)
+        assert np.array_equal(color.gray_of(back), color.gray(rgb))
+        assert np.abs(color.srgb_to_lab(back) - color.srgb_to_lab(rgb))[..., 1:].mean() < lost
 
 
 def test_the_same_picture_gives_the_same_bytes(paper):
@@ -149,3 +205,140 @@ def test_a_picture_saved_as_png_keeps_every_code(paper, tmp_path):
     Picture(paper.colorize(gray)).save(tmp_path / "out.png")
     back = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
     assert np.array_equal(color.gray_of(np.ascontiguousarray(back)), gray)
+
+
+# Networks that see whole photographs
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 300), (300, 1), (64, 64), (31, 33), (40, 3000), (3000, 40), (1400, 2040)], ids=str
+)
+def test_pictures_of_any_shape_are_colored(photo, shape):
+    gray = random_gray(*shape)
+    rgb = photo.colorize(gray)
+    assert rgb.shape == (*shape, 3)
+    assert np.array_equal(color.gray_of(rgb), gray)
+
+
+def test_the_main_job_step_by_step(photo):
+    """Gray, small, think, paint, large, merge: written out at once, without strips and threads."""
+    rgb = pictures.read(SAMPLES / "coffee.png").array
+    gray = color.gray(rgb)
+    small = scale.fit(gray, *scale.working_shape(*gray.shape, 64))
+    known = photo.network.know(small.astype(np.float32) / 255)
+    ab = paint.color(known, 0.8)
+    height, width = ab.shape[:2]
+    cells = scale.fit(color.lightness(small), height, width)
+    large = scale.Enlarged(ab, cells, *gray.shape).rows(slice(0, len(gray)), color.lightness(gray))
+    expected = color.merge(gray, large).astype(int)
+    assert np.abs(photo.colorize(rgb, strength=0.8) - expected).max() <= 1  # a code at the edge of rounding
+
+
+def test_a_picture_that_was_opened_gives_what_colorize_gives(photo):
+    path = SAMPLES / "chelsea.png"
+    canvas = photo.open(path)
+    for strength in (0, 1, 2):
+        asked = canvas.color(strength)
+        assert np.array_equal(asked.array, photo.colorize(path, strength=strength).array)
+        assert np.array_equal(asked.array, canvas.render(canvas.ab(strength)).array)
+
+
+def test_all_that_colorize_takes_can_be_opened(photo):
+    path = SAMPLES / "chelsea.png"
+    picture = pictures.read(path)
+    given_ = [path, str(path), path.read_bytes(), picture, picture.array, picture.gray, picture.pil()]
+    first, *others = [photo.open(each).color().array for each in given_]
+    assert all(np.array_equal(first, other) for other in others)
+
+
+def test_a_canvas_tells_what_the_network_knows_of_the_picture(photo):
+    picture = Picture(pictures.read(SAMPLES / "chelsea.png").array[:200])
+    canvas = photo.open(picture)
+    assert canvas.picture is picture
+    assert canvas.card is photo.card
+    assert canvas.lightness.shape == canvas.known.coupling.shape[1:] == canvas.confidence().shape == (8, 24)
+    means = cv2.resize(color.lightness(picture.gray), (24, 8), interpolation=cv2.INTER_AREA)
+    assert np.abs(canvas.lightness - means).max() < 2
+    assert np.array_equal(canvas.ab(), paint.color(canvas.known))
+
+
+def test_eight_and_sixteen_bits_of_a_picture_are_seen_alike(photo):
+    gray = pictures.read(SAMPLES / "chelsea.png").gray
+    eight, sixteen = photo.open(gray), photo.open(gray.astype(np.uint16) * 257)
+    assert np.abs(eight.ab() - sixteen.ab()).max() < 1
+    assert np.abs(eight.color().array - sixteen.color().array / 257).max() < 3
+
+
+def test_candidates_are_pictures_unlike_in_hue_and_the_same_for_a_seed(photo):
+    canvas = photo.open(SAMPLES / "chelsea.png")
+    four = canvas.candidates(4)
+    assert [candidate.array.shape for candidate in four] == [(300, 451, 3)] * 4
+    assert all(np.array_equal(color.gray_of(candidate.array), canvas.gray) for candidate in four)
+    assert all(np.array_equal(a.array, b.array) for a, b in zip(four, canvas.candidates(4), strict=True))
+    ab = [color.srgb_to_lab(candidate.array)[..., 1:].mean(axis=(0, 1)) for candidate in four]
+    assert max(np.abs(a - b).max() for a in ab for b in ab) > 5
+
+
+def test_confidence_follows_the_cards_curve(tmp_path, photo):
+    curve = [[0, 1], [0.25, 0.75]]
+    card = {"curve": curve, "gain": 1.5, "anneal": 4.0}
+    measured = Colorizer(str(write_photograph_model(tmp_path, "measured", paint=card)))
+    raw, curved = (colorizer.open(SAMPLES / "chelsea.png") for colorizer in (photo, measured))
+    assert np.abs(curved.confidence() - (0.25 + 0.5 * raw.confidence())).max() < 1e-6
+    assert np.array_equal(curved.ab(2), paint.color(raw.known, 2, anneal=4.0, gain=1.5))
+    assert np.array_equal(curved.ab(1), raw.ab(1))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "cell"), [(0, 0, (0, 0)), (449, 199, (7, 23)), (224, 99, (3, 11)), (225, 100, (4, 12))]
+)
+def test_a_pixel_lies_in_its_cell(photo, x, y, cell):
+    """Of 8 × 24 that cover the picture."""
+    assert photo.open(random_gray(200, 450)).cell(x, y) == cell
+
+
+@pytest.mark.parametrize(("x", "y"), [(-1, 0), (450, 0), (0, 200), (0, -1)])
+def test_a_pixel_outside_the_picture_has_no_cell(photo, x, y):
+    with pytest.raises(ValueError, match=f"the pixel {x}, {y} is outside the picture of 450×200"):
+        photo.open(random_gray(200, 450)).cell(x, y)
+
+
+def test_colors_of_another_size_are_refused(photo):
+    with pytest.raises(ValueError, match=r"the colors are \(3, 4, 2\), and the cells \(8, 24\)"):
+        photo.open(random_gray(200, 450)).render(np.zeros((3, 4, 2), np.float32))
+
+
+def test_colors_that_are_given_arrive(photo):
+    canvas = photo.open(np.full((90, 120), 128, np.uint8))
+    lab = color.srgb_to_lab(canvas.render(np.full_like(canvas.ab(), (22, -18))).array)
+    assert np.abs(lab[..., 1:] - (22, -18)).max() < 1
+
+
+def test_many_threads_color_at_once(photo):
+    grays = [random_gray(60 + 7 * k, 90) for k in range(8)]
+    expected = [photo.colorize(gray) for gray in grays]
+    with ThreadPoolExecutor(8) as pool:
+        for got, gray in zip(pool.map(photo.colorize, grays * 4), expected * 4, strict=True):
+            assert np.array_equal(got, gray)
+
+
+def test_one_thread_gives_what_many_give(tmp_path):
+    gray, path = random_gray(700, 900), str(write_photograph_model(tmp_path))
+    one, many = (Colorizer(path, threads=threads).colorize(gray) for threads in (1, 4))
+    assert np.array_equal(one, many)
+
+
+def test_the_mirrored_picture_is_colored_as_the_mirror_of_the_picture(photo):
+    gray = pictures.read(SAMPLES / "coffee.png").gray
+    difference = np.abs(photo.colorize(gray[:, ::-1])[:, ::-1].astype(int) - photo.colorize(gray))
+    assert difference.mean() < 0.1
+    assert difference.max() <= 8
+
+
+def test_a_network_of_patches_cannot_be_opened_and_one_of_photographs_has_no_patches(tiny, tmp_path):
+    with pytest.raises(ModelError, match="tiny sees patches, not photographs"):
+        Colorizer(tiny).open(random_gray(9, 9))
+    path = str(write_photograph_model(tmp_path))
+    for options in ({"as_published": True}, {"stride": 3}):
+        with pytest.raises(ValueError, match="tiny-photo sees whole photographs"):
+            Colorizer(path, **options)

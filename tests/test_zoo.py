@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from colorcapsnet import zoo
+from colorcapsnet import paint, zoo
 from colorcapsnet.errors import ModelError
-from tests.tiny import write_model
+from tests.tiny import write_model, write_photograph_model
 
 
 @pytest.fixture
@@ -66,12 +66,40 @@ def test_a_damaged_card_is_refused_by_name(tmp_path, content):
         ({"version": 99}, "of version 99, this package reads version 1"),
         ({"kind": "film"}, "kind 'film'"),
         ({"x": 1}, "no card"),
+        ({"paint": {"brush": 1}}, "no card"),
     ],
 )
 def test_a_card_of_another_kind_or_version_is_refused(tmp_path, change, message):
     path = write_model(tmp_path)
     edited(path, **change)
     with pytest.raises(ModelError, match=message):
+        zoo.Network(path)
+
+
+def test_a_card_from_before_a_field_was_added_is_read_with_its_default(tmp_path):
+    path = write_model(tmp_path).with_suffix(".json")
+    told = json.loads(path.read_text())
+    del told["paint"], told["losses"]
+    path.write_text(json.dumps(told))
+    assert zoo.Card.load(path).paint == {}
+    del told["size"]
+    path.write_text(json.dumps(told))
+    with pytest.raises(ModelError, match="no card"):
+        zoo.Card.load(path)
+
+
+def test_what_was_measured_for_a_models_answers_comes_back(tmp_path):
+    measured = {"anneal": 1.5, "gain": 1.1, "curve": [[0, 1], [0.1, 0.9]], "kernel": {"noise": 0.1}}
+    card = zoo.Card.load(write_photograph_model(tmp_path, paint=measured).with_suffix(".json"))
+    assert card.kind == "photograph"
+    assert card.paint == measured
+
+
+@pytest.mark.parametrize(("write", "kind"), [(write_model, "photograph"), (write_photograph_model, "patch")])
+def test_a_network_that_gives_another_kinds_outputs_is_refused(tmp_path, write, kind):
+    path = write(tmp_path)
+    edited(path, kind=kind)
+    with pytest.raises(ModelError, match=f"it is no {kind} model"):
         zoo.Network(path)
 
 
@@ -98,3 +126,23 @@ def test_a_network_answers_many_threads_at_once(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         outputs = list(pool.map(network, inputs))
     assert all(np.array_equal(code[..., 0], gray) for code, gray in zip(outputs, inputs, strict=True))
+
+
+def test_a_photograph_model_knows_a_picture_of_any_size(tmp_path):
+    network = zoo.Network(write_photograph_model(tmp_path))
+    for height, width in [(32, 32), (64, 96), (32, 512)]:
+        gray = np.random.default_rng(0).random((height, width), np.float32)
+        known = network.know(gray)
+        assert isinstance(known, paint.Known)
+        assert known.coupling.shape == (3, height // 4, width // 4)
+        cells = gray.reshape(height // 4, 4, width // 4, 4).mean(axis=(1, 3))
+        assert np.abs(known.basis[0] - (cells - 0.5)).max() < 1e-6
+
+
+def test_a_photograph_model_answers_many_threads_at_once(tmp_path):
+    network = zoo.Network(write_photograph_model(tmp_path))
+    inputs = [np.full((32, 64), value, np.float32) for value in np.linspace(0, 1, 32)]
+    with ThreadPoolExecutor(8) as pool:
+        outputs = list(pool.map(network.know, inputs))
+    for gray, known in zip(inputs, outputs, strict=True):
+        assert np.abs(known.basis[0] - (gray[0, 0] - 0.5)).max() < 1e-6
