@@ -14,6 +14,9 @@ evaluation is one JSON-ready dictionary from which :mod:`colorcapsnet.report` dr
     models     row name -> sha256 or None
     rows       one for each picture and row     the scores, flat
     summary    row name -> means with intervals
+
+Several sets in one run are one dictionary as well, with ``sets`` (name -> evaluation) and ``means`` (row name -> plain
+means over sets) in place of the last four.
 """
 
 from __future__ import annotations
@@ -35,15 +38,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from colorcapsnet import color, metrics, pictures, report
 from colorcapsnet.errors import DataError, ModelError, OutputError, PictureError
 from colorcapsnet.progress import bar
+
+if TYPE_CHECKING:
+    from colorcapsnet.colorizer import Canvas
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Row: TypeAlias = dict[str, Any]
@@ -58,6 +64,8 @@ MUTED_CHROMA = 10.0
 PSNR_CEILING = 100.0
 """What PSNR counts for at most, dB: equal pictures would be infinite, and so would every mean with one of them."""
 CHROMA_BINS = 5
+AVERAGED = ("psnr", "ssim", "skill", "skill_p10", "delta_e", "better_than_gray", "colorfulness_ratio")
+"""What is averaged over sets."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,13 @@ class Protocol:
     colorfulness: Literal["signed", "absolute"] = "signed"
 
 
+class Opens(typing.Protocol):
+    """A model that thinks once about a picture and then answers: :class:`colorcapsnet.colorizer.Colorizer`."""
+
+    def open(self, picture: Pixels, /) -> Canvas:
+        """``(H, W)`` uint8 gray -> a canvas."""
+
+
 class Colorizes(typing.Protocol):
     """A model: gives colors to a gray picture.
 
@@ -89,6 +104,23 @@ class Colorizes(typing.Protocol):
 
 
 Model: TypeAlias = Colorizes | Callable[[Pixels], Pixels]
+
+
+@dataclass(frozen=True)
+class AtStrength:
+    """A model that sees whole photographs, at another strength than its mean: a row of its own."""
+
+    model: Opens
+    strength: float
+
+    @property
+    def sha256(self) -> str | None:
+        """The hash of the model's file."""
+        return getattr(self.model, "sha256", None)
+
+    def colorize(self, gray: Pixels) -> Pixels:
+        """``(H, W)`` uint8 gray -> ``(H, W, 3)`` uint8 sRGB."""
+        return cast(Pixels, self.model.open(gray).color(self.strength).array)
 
 
 @dataclass(frozen=True)
@@ -109,6 +141,9 @@ class Truth:
 Way: TypeAlias = Callable[[Truth], Pixels]
 
 
+Measure: TypeAlias = Callable[[Truth], list[Row]]
+
+
 @dataclass(frozen=True)
 class _Scored:
     name: str
@@ -122,6 +157,7 @@ def evaluate_models(
     models: Mapping[str, Model],
     protocol: Protocol | None = None,
     *,
+    against: Sequence[str] = (),
     jobs: int = 1,
     command: str | None = None,
 ) -> Evaluation:
@@ -131,6 +167,7 @@ def evaluate_models(
         truth: a folder, searched with all below it, or the files themselves.
         models: row name -> model. A model is called from ``jobs`` threads.
         protocol: None for :class:`Protocol`'s defaults.
+        against: rows that every row is compared with, picture by picture, as with ``tint``.
         jobs: threads; each holds one picture in memory.
         command: how this was asked for; None for this process's command line.
 
@@ -138,7 +175,7 @@ def evaluate_models(
         The evaluation: see the head of this module.
 
     Raises:
-        DataError: there are no pictures, or none with color.
+        DataError: there are no pictures, none with color, or no row of a name in ``against``.
         PictureError: a picture cannot be read, has alpha, or is smaller than SSIM's window.
         ModelError: a model takes a baseline's name, or gives anything but an sRGB uint8 picture of its input's size.
     """
@@ -150,7 +187,65 @@ def evaluate_models(
     for name, model in models.items():
         ways[name] = partial(_colorize, model.colorize if hasattr(model, "colorize") else model)
     hashes = {name: getattr(model, "sha256", None) for name, model in models.items()}
-    return _evaluate(_named(truth), ways, hashes, protocol or Protocol(), jobs, command)
+    return _evaluate(photographs(truth), ways, hashes, protocol or Protocol(), against, jobs, command)
+
+
+def evaluate_sets(
+    sets: Mapping[str, str | Path | Sequence[Path]],
+    models: Mapping[str, Model],
+    protocol: Protocol | None = None,
+    *,
+    against: Sequence[str] = (),
+    jobs: int = 1,
+    command: str | None = None,
+) -> Evaluation:
+    """Score models on several sets, one after the other, each by itself.
+
+    Args:
+        sets: name -> what :func:`evaluate_models` takes for its photographs.
+        models: as there, like the rest.
+        protocol: None for :class:`Protocol`'s defaults.
+        against: rows that every row is compared with.
+        jobs: threads.
+        command: how this was asked for; None for this process's command line.
+
+    Returns:
+        The evaluation of sets: see the head of this module.
+
+    Raises:
+        DataError, PictureError, ModelError: as :func:`evaluate_models`.
+    """
+    began = time.monotonic()
+    scored = {
+        name: evaluate_models(truth, models, protocol, against=against, jobs=jobs, command=command)
+        for name, truth in sets.items()
+    }
+    some = next(iter(scored.values()))
+    return {
+        "command": some["command"],
+        "seconds": time.monotonic() - began,
+        "versions": some["versions"],
+        "protocol": some["protocol"],
+        "sets": scored,
+        "means": {row: _over_sets([one["summary"][row] for one in scored.values()]) for row in some["summary"]},
+    }
+
+
+def set_name(folder: Path) -> str:
+    """What a folder of photographs is called in reports: its own name and its parent's."""
+    return "/".join(folder.resolve().parts[-2:])
+
+
+def name_sets(folders: Sequence[Path]) -> dict[str, Path]:
+    """Folders by :func:`set_name`, for :func:`evaluate_sets`.
+
+    Raises:
+        DataError: two have the same name.
+    """
+    named = {set_name(folder): folder for folder in folders}
+    if len(named) < len(folders):
+        raise DataError(f"two of {len(folders)} sets have the same name: they must differ in {', '.join(named)}")
+    return named
 
 
 def evaluate_outputs(
@@ -189,7 +284,8 @@ def evaluate_outputs(
     ways = _baselines()
     _keep_apart([name], ways)
     ways[name] = partial(_output, {name: output for name, _, output in matched}, protocol.resize)
-    return _evaluate({name: photograph for name, photograph, _ in matched}, ways, {name: None}, protocol, jobs, command)
+    named = {name: photograph for name, photograph, _ in matched}
+    return _evaluate(named, ways, {name: None}, protocol, (), jobs, command)
 
 
 def _evaluate(
@@ -197,32 +293,59 @@ def _evaluate(
     ways: Mapping[str, Way],
     hashes: Mapping[str, str | None],
     protocol: Protocol,
+    against: Sequence[str],
     jobs: int,
     command: str | None,
 ) -> Evaluation:
-    began = time.monotonic()
+    for name in against:
+        _known(name, ways)
+    scored = over_photographs(named, partial(_score, ways, protocol), protocol, jobs=jobs, command=command)
+    scored["protocol"] |= {"tint": TINT, "psnr_ceiling": PSNR_CEILING, "resamples": metrics.RESAMPLES}
+    summary = {name: _summary(scored["rows"], name, against) for name in ways}
+    return scored | {"models": dict(hashes), "summary": summary}
+
+
+def over_photographs(
+    truth: str | Path | Sequence[Path] | Mapping[str, Path],
+    measure: Measure,
+    protocol: Protocol | None = None,
+    *,
+    jobs: int = 1,
+    command: str | None = None,
+) -> Evaluation:
+    """Measure something on every photograph of a set that has color.
+
+    Args:
+        truth: a folder, searched with all below it, the files themselves, or names and files.
+        measure: photograph -> its rows; called from ``jobs`` threads.
+        protocol: None for :class:`Protocol`'s defaults.
+        jobs: threads; each holds one picture in memory.
+        command: how this was asked for; None for this process's command line.
+
+    Returns:
+        ``command``, ``seconds``, ``versions``, ``protocol``, ``set`` and ``rows``: see the head of this module.
+
+    Raises:
+        DataError: there are no pictures, or none with color.
+        PictureError: a picture cannot be read or has alpha.
+    """
+    protocol, began = protocol or Protocol(), time.monotonic()
+    named = truth if isinstance(truth, Mapping) else photographs(truth)
     scored: list[_Scored] = []
     with bar("scoring", len(named)) as advance:
-        for one in _mapped(partial(_score, ways, protocol), named.items(), jobs):
+        for one in _mapped(partial(_measured, measure, protocol), named.items(), jobs):
             scored.append(one)
             advance(note=one.name)
-    if not any(one.rows for one in scored):
+    left_out = {one.name: one.chroma for one in scored if one.chroma < GRAY_CHROMA}
+    if len(left_out) == len(scored):
         raise DataError(f"all {len(scored)} pictures are gray (mean chroma below {GRAY_CHROMA}): use color photographs")
-    rows = [row for one in scored for row in one.rows]
-    constants = {"tint": TINT, "psnr_ceiling": PSNR_CEILING, "resamples": metrics.RESAMPLES}
     return {
         "command": command if command is not None else shlex.join(sys.argv),
         "seconds": time.monotonic() - began,
         "versions": _versions(),
-        "protocol": asdict(protocol) | constants,
-        "set": {
-            "pictures": sum(bool(one.rows) for one in scored),
-            "left_out": {one.name: one.chroma for one in scored if not one.rows},
-            "manifest": _manifest(scored),
-        },
-        "models": dict(hashes),
-        "rows": rows,
-        "summary": {name: _summary(rows, name) for name in ways},
+        "protocol": asdict(protocol),
+        "set": {"pictures": len(scored) - len(left_out), "left_out": left_out, "manifest": _manifest(scored)},
+        "rows": [row for one in scored for row in one.rows],
     }
 
 
@@ -235,7 +358,7 @@ def pairs(truth: str | Path | Sequence[Path], outputs: str | Path) -> list[tuple
     Raises:
         DataError: there are no pictures, or a photograph has no output or several.
     """
-    named, files = _named(truth), _named(outputs)
+    named, files = photographs(truth), photographs(outputs)
     found: dict[str, list[str]] = {}
     for name in files:
         found.setdefault(_stem(name), []).append(name)
@@ -252,14 +375,21 @@ def pairs(truth: str | Path | Sequence[Path], outputs: str | Path) -> list[tuple
     return matched
 
 
-def spread_by_skill(matched: Sequence[tuple[str, Path, Path]], count: int) -> list[tuple[str, Path, Path]]:
-    """Some of what :func:`pairs` gave: from the best by skill (PSNR over the gray picture's) to the worst, evenly."""
+def spread_by_skill(named: Mapping[str, Path], colorize: Callable[[str, Pixels], Pixels], count: int) -> list[str]:
+    """Some photographs, to be shown: from the best by skill (PSNR over the gray picture's) to the worst, evenly.
 
-    def skill(pair: tuple[str, Path, Path]) -> float:
-        rgb, output = read(pair[1]), read(pair[2])
-        return metrics.psnr(rgb, output) - metrics.psnr(rgb, np.dstack([color.gray(rgb)] * 3))
+    Args:
+        named: name -> photograph.
+        colorize: a name and its gray -> the picture whose skill counts.
+        count: how many.
+    """
 
-    ranked = sorted(matched, key=skill, reverse=True)
+    def skill(name: str) -> float:
+        rgb = read(named[name])
+        gray = cast(Pixels, color.gray(rgb))
+        return metrics.psnr(rgb, colorize(name, gray)) - metrics.psnr(rgb, np.dstack([gray] * 3))
+
+    ranked = sorted(named, key=skill, reverse=True)
     places = np.linspace(0, len(ranked) - 1, min(count, len(ranked)))
     return [ranked[round(place)] for place in places]
 
@@ -300,17 +430,28 @@ def difference(evaluation: Evaluation, model: str, other: str, score: str = "psn
         DataError: the evaluation has no such row.
     """
     for name in (model, other):
-        if name not in evaluation["summary"]:
-            raise DataError(f"there is no row {name!r}: choose one of {', '.join(evaluation['summary'])}")
+        _known(name, evaluation["summary"])
     apart = _column(evaluation["rows"], model, score) - _column(evaluation["rows"], other, score)
     return cast(metrics.Interval, metrics.bootstrap(apart))
+
+
+def _known(name: str, rows: Iterable[str]) -> None:
+    if name not in rows:
+        raise DataError(f"there is no row {name!r}: choose one of {', '.join(rows)}")
 
 
 # Pictures
 
 
-def _named(truth: str | Path | Sequence[Path]) -> dict[str, Path]:
-    """Names, by which outputs are matched and the manifest is sorted -> files."""
+def photographs(truth: str | Path | Sequence[Path]) -> dict[str, Path]:
+    """Names, by which outputs are matched and the manifest is sorted -> files.
+
+    Args:
+        truth: a folder, searched with all below it, or the files themselves.
+
+    Raises:
+        DataError: there are none.
+    """
     if isinstance(truth, str | Path):
         root = Path(truth)
         if not root.is_dir():
@@ -389,7 +530,7 @@ def _gray_of_lightness(lab: color.Float) -> Pixels:
 # Scores
 
 
-def _score(ways: Mapping[str, Way], protocol: Protocol, named: tuple[str, Path]) -> _Scored:
+def _measured(measure: Measure, protocol: Protocol, named: tuple[str, Path]) -> _Scored:
     name, file = named
     rgb = read(file, protocol.resize)
     with file.open("rb") as stream:
@@ -399,12 +540,15 @@ def _score(ways: Mapping[str, Way], protocol: Protocol, named: tuple[str, Path])
     if chroma < GRAY_CHROMA:
         return _Scored(name, sha256, chroma, [])
     gray = cast(Pixels, color.gray(rgb)) if protocol.gray == "rec601" else _gray_of_lightness(lab)
-    truth = Truth(name, rgb, lab, gray)
+    return _Scored(name, sha256, chroma, measure(Truth(name, rgb, lab, gray)))
+
+
+def _score(ways: Mapping[str, Way], protocol: Protocol, truth: Truth) -> list[Row]:
     facts = {
-        "width": rgb.shape[1],
-        "height": rgb.shape[0],
-        "true_chroma": chroma,
-        "true_colorfulness": metrics.colorfulness(rgb, protocol.colorfulness),
+        "width": truth.rgb.shape[1],
+        "height": truth.rgb.shape[0],
+        "true_chroma": metrics.chroma(truth.ab),
+        "true_colorfulness": metrics.colorfulness(truth.rgb, protocol.colorfulness),
     }
     rows = []
     for model, way in ways.items():
@@ -413,10 +557,10 @@ def _score(ways: Mapping[str, Way], protocol: Protocol, named: tuple[str, Path])
         seconds = time.perf_counter() - began
         _check(output, truth, model)
         scores = _scores(truth, output, protocol)
-        rows.append({"picture": name, "model": model} | scores | facts | {"seconds": seconds})
+        rows.append({"picture": truth.name, "model": model} | scores | facts | {"seconds": seconds})
     for row in rows:
         row["skill"] = row["psnr"] - rows[0]["psnr"]
-    return _Scored(name, sha256, chroma, rows)
+    return rows
 
 
 def _check(output: object, truth: Truth, model: str) -> None:
@@ -451,28 +595,39 @@ def _column(rows: Iterable[Row], model: str, score: str) -> NDArray[np.float64]:
     return np.array([row[score] for row in rows if row["model"] == model], np.float64)
 
 
-def _interval(values: NDArray[np.float64], over: NDArray[np.float64] | None = None) -> dict[str, float] | None:
-    interval = metrics.bootstrap(values, over)
-    return None if interval is None else asdict(interval)
+def interval(values: ArrayLike, over: ArrayLike | None = None) -> dict[str, float] | None:
+    """:func:`metrics.bootstrap`, ready for JSON."""
+    found = metrics.bootstrap(values, over)
+    return None if found is None else asdict(found)
 
 
-def _summary(rows: Sequence[Row], model: str) -> dict[str, Any]:
+def _summary(rows: Sequence[Row], model: str, against: Sequence[str]) -> dict[str, Any]:
     column = partial(_column, rows, model)
     psnr, skill, chroma = column("psnr"), column("skill"), column("chroma")
     muted = column("true_chroma") < MUTED_CHROMA
-    means = {score: _interval(column(score)) for score in ("psnr", "ssim", "skill", "delta_e", "delta_e_p90", "auc")}
+    means = {score: interval(column(score)) for score in ("psnr", "ssim", "skill", "delta_e", "delta_e_p90", "auc")}
     return means | {
-        "over_tint": _interval(psnr - _column(rows, "tint", "psnr")),
-        "better_than_gray": _interval((skill > 0).astype(np.float64)),
+        "over_tint": interval(psnr - _column(rows, "tint", "psnr")),
+        "over": {other: interval(psnr - _column(rows, other, "psnr")) for other in against},
+        "better_than_gray": interval((skill > 0).astype(np.float64)),
         "skill_p10": float(np.percentile(skill, 10)),
-        "muted": {"pictures": int(muted.sum()), "skill": _interval(skill[muted])},
-        "colorfulness": _interval(column("colorfulness")),
-        "true_colorfulness": _interval(column("true_colorfulness")),
-        "colorfulness_ratio": _interval(column("colorfulness"), column("true_colorfulness")),
-        "slope": _interval(column("true_by_predicted"), column("predicted_squared")),
+        "muted": {"pictures": int(muted.sum()), "skill": interval(skill[muted])},
+        "colorfulness": interval(column("colorfulness")),
+        "true_colorfulness": interval(column("true_colorfulness")),
+        "colorfulness_ratio": interval(column("colorfulness"), column("true_colorfulness")),
+        "slope": interval(column("true_by_predicted"), column("predicted_squared")),
         "bins": _bins(chroma, skill),
         "seconds": float(column("seconds").mean()),
     }
+
+
+def _over_sets(summaries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Plain means of what each set has; sets count alike, whatever their size."""
+    found = {}
+    for score in AVERAGED:
+        values = [summary[score] for summary in summaries]
+        found[score] = float(np.mean([value["value"] if isinstance(value, Mapping) else value for value in values]))
+    return found
 
 
 def _bins(chroma: NDArray[np.float64], skill: NDArray[np.float64]) -> list[dict[str, Any]]:
@@ -482,7 +637,7 @@ def _bins(chroma: NDArray[np.float64], skill: NDArray[np.float64]) -> list[dict[
         {
             "pictures": len(part),
             "chroma": [float(chroma[part].min()), float(chroma[part].max())],
-            "skill": _interval(skill[part]),
+            "skill": interval(skill[part]),
         }
         for part in fifths
         if part.size
@@ -519,20 +674,39 @@ def save_json(evaluation: Evaluation, path: str | Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    _write(Path(path), json.dumps(evaluation, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(Path(path), json.dumps(evaluation, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def load_json(path: Path) -> Any:  # noqa: ANN401
+    """Read what :func:`save_json` wrote.
+
+    Raises:
+        DataError: it cannot be read, or is no JSON object.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise DataError(f"{path} cannot be read as JSON: {problem}") from problem
+    if not isinstance(told, dict):
+        raise DataError(f"{path} holds no JSON object: give what `evaluate --json` or `evaluate --uses` wrote")
+    return told
 
 
 def to_csv(evaluation: Evaluation, path: str | Path) -> None:
-    """Write the scores of each picture and row, as a table with a heading.
+    """Write the scores of each picture and row, as a table with a heading; of several sets, with the set before them.
 
     Raises:
         OutputError: the file cannot be written.
     """
+    if "sets" in evaluation:
+        rows = [{"set": name} | row for name, one in evaluation["sets"].items() for row in one["rows"]]
+    else:
+        rows = evaluation["rows"]
     with io.StringIO(newline="") as text:
-        writer = csv.DictWriter(text, list(evaluation["rows"][0]), lineterminator="\n")
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(evaluation["rows"])
-        _write(Path(path), text.getvalue())
+        writer.writerows(rows)
+        write_text(Path(path), text.getvalue())
 
 
 def to_markdown(evaluation: Evaluation, path: str | Path) -> None:
@@ -541,11 +715,15 @@ def to_markdown(evaluation: Evaluation, path: str | Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    _write(Path(path), report.markdown(evaluation))
+    write_text(Path(path), report.markdown(evaluation))
 
 
-def _write(path: Path, text: str) -> None:
-    """Give ``path`` its name only when it is whole."""
+def write_text(path: Path, text: str) -> None:
+    """Write a file that has its name only when it is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, cast
 
 import cv2
@@ -245,6 +246,92 @@ def _root(symmetric: Doubles) -> Doubles:
     return cast(Doubles, (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
 
 
+def adjusted_rand(labels: ArrayLike, others: ArrayLike) -> float:
+    """Adjusted Rand index of two divisions of the same pixels (Hubert and Arabie 1985).
+
+    Args:
+        labels: which part each pixel belongs to, integers of any size.
+        others: the same shape.
+
+    Returns:
+        1 for the same division, about 0 for unrelated ones.
+    """
+    (one, rows), (other, columns) = (_numbered(np.asarray(parts).ravel()) for parts in (labels, others))
+    together = np.bincount(one * columns + other, minlength=rows * columns).reshape(rows, columns)
+    pairs, row_pairs, column_pairs = (
+        float((count * (count - 1.0) / 2).sum()) for count in (together, together.sum(axis=1), together.sum(axis=0))
+    )
+    chance = row_pairs * column_pairs / max(one.size * (one.size - 1) / 2, 1)
+    most = (row_pairs + column_pairs) / 2
+    return 1.0 if most == chance else (pairs - chance) / (most - chance)
+
+
+def _numbered(labels: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
+    """Labels as 0, 1, ... and how many there are."""
+    values, numbers = np.unique(labels, return_inverse=True)
+    return numbers.astype(np.intp), len(values)
+
+
+def isotonic(x: ArrayLike, y: ArrayLike) -> Doubles:
+    """The rising function of x that is nearest to y by least squares (pool adjacent violators).
+
+    Args:
+        x: ``(N,)``; equal ones get equal values.
+        y: ``(N,)``.
+
+    Returns:
+        ``(N,)``, its value at each x.
+    """
+    values, at = np.unique(np.asarray(x, np.float64), return_inverse=True)
+    weight = np.bincount(at).astype(np.float64)
+    mean = np.bincount(at, np.asarray(y, np.float64)) / weight
+    pools: list[tuple[float, float, int]] = []  # mean, weight, how many of values
+    for new in zip(mean.tolist(), weight.tolist(), [1] * len(values), strict=True):
+        pools.append(new)
+        while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
+            (m, v, k), (n, w, j) = pools.pop(), pools.pop()
+            pools.append(((m * v + n * w) / (v + w), v + w, k + j))
+    return np.repeat([pool[0] for pool in pools], [pool[2] for pool in pools])[at]
+
+
+def rising_curve(x: ArrayLike, y: ArrayLike, knots: int = 33) -> tuple[Doubles, Doubles]:
+    """What :func:`isotonic` finds, as a few points to draw straight lines between (``np.interp``).
+
+    Args:
+        x: ``(N,)``, what was predicted.
+        y: ``(N,)``, what was measured.
+        knots: at most so many points, each the mean of as many samples.
+
+    Returns:
+        x, strictly rising, and y, never falling.
+    """
+    order = np.argsort(x, kind="stable")
+    known, level = np.asarray(x, np.float64)[order], isotonic(x, y)[order]
+    # equal x stay in one part, so that the means of parts rise strictly
+    part = (np.searchsorted(known, known) * knots) // known.size
+    count = np.bincount(part)
+    sums = (np.bincount(part, values) for values in (known, level))
+    xs, ys = (total[count > 0] / count[count > 0] for total in sums)
+    return xs, np.maximum.accumulate(ys)
+
+
+def reliability(predicted: ArrayLike, hit: ArrayLike, parts: int = 10) -> tuple[Doubles, Doubles]:
+    """Predicted probabilities against what happened, by tenths of the samples from the least sure to the surest.
+
+    Args:
+        predicted: ``(N,)`` in 0..1; equal ones are spread over parts at random, with a fixed seed.
+        hit: ``(N,)``, whether it came true.
+        parts: how many.
+
+    Returns:
+        Mean prediction and measured share of each part, ``(parts,)``; fewer where there are fewer samples.
+    """
+    sure, came = np.asarray(predicted, np.float64), np.asarray(hit, np.float64)
+    order = np.lexsort((np.random.default_rng(0).random(sure.size), sure))
+    tenths = [part for part in np.array_split(order, parts) if part.size]
+    return np.array([sure[part].mean() for part in tenths]), np.array([came[part].mean() for part in tenths])
+
+
 def bootstrap(values: ArrayLike, over: ArrayLike | None = None, seed: int = 0) -> Interval | None:
     """The mean of ``values``, or Σ values / Σ over, with its 95% percentile interval over 10,000 resamples.
 
@@ -262,14 +349,22 @@ def bootstrap(values: ArrayLike, over: ArrayLike | None = None, seed: int = 0) -
     bottom = np.ones_like(top) if over is None else np.asarray(over, np.float64)
     if not bottom.sum():
         return None
-    rng = np.random.default_rng(seed)
-    ratios = np.empty(RESAMPLES)
-    for part in _chunks(RESAMPLES, max(_CHUNK // top.size, 1)):
-        drawn = rng.integers(0, top.size, (part.stop - part.start, top.size))
-        below = bottom[drawn].sum(axis=1)
-        ratios[part] = top[drawn].sum(axis=1) / np.where(below > 0, below, np.nan)
+    drawn = _resamples(top.size, seed)
+    above, below = (np.einsum("rn,n->r", drawn, each) for each in (top, bottom))
+    ratios = above / np.where(below > 0, below, np.nan)
     low, high = np.nanpercentile(ratios, [2.5, 97.5])
     return Interval(float(top.sum() / bottom.sum()), float(low), float(high))
+
+
+@lru_cache(maxsize=2)
+def _resamples(size: int, seed: int) -> Pixels:
+    """How often each picture is drawn in each resample, ``(RESAMPLES, size)``; no count comes near 255."""
+    rng, counts = np.random.default_rng(seed), np.empty((RESAMPLES, size), np.uint8)
+    for part in _chunks(RESAMPLES, max(_CHUNK // size, 1)):
+        rows = part.stop - part.start
+        drawn = rng.integers(0, size, (rows, size)) + np.arange(rows)[:, None] * size
+        counts[part] = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
+    return counts
 
 
 def _same_size(truth: NDArray[Any], output: NDArray[Any]) -> None:

@@ -13,11 +13,15 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+from click.testing import CliRunner
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from colorcapsnet import color, evaluate, metrics, pictures, report
+from colorcapsnet.cli import main
+from colorcapsnet.colorizer import Colorizer
 from colorcapsnet.errors import DataError, ModelError, OutputError, PictureError
 from colorcapsnet.evaluate import Protocol, evaluate_models, evaluate_outputs
+from tests.tiny import write_model, write_photograph_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 BSDS = Path(__file__).parents[2] / "shared" / "data" / "bsds500"
@@ -223,6 +227,18 @@ def test_differences_are_paired(evaluation):
         evaluate.difference(evaluation, "sepai", "gray")
 
 
+def test_any_row_can_be_compared_with_in_pairs(photographs):
+    models = {"sepia": sepia, "faded": Cheat(photographs, 0.5)}
+    compared = evaluate_models(photographs, models, against=["sepia", "gray"])
+    for name, summary in compared["summary"].items():
+        assert list(summary["over"]) == ["sepia", "gray"]
+        apart = metrics.bootstrap(scores(compared, name, "psnr") - scores(compared, "sepia", "psnr"))
+        assert summary["over"]["sepia"] == {"value": apart.value, "low": apart.low, "high": apart.high}
+        assert summary["over"]["gray"]["value"] == pytest.approx(summary["skill"]["value"])
+    with pytest.raises(DataError, match="there is no row 'sepai': choose one of gray, tint, "):
+        evaluate_models(photographs, models, against=["sepai"])
+
+
 def test_colorfulness_ratio_is_a_ratio_of_means(evaluation):
     ratio = scores(evaluation, "sepia", "colorfulness").mean() / scores(evaluation, "sepia", "true_colorfulness").mean()
     assert evaluation["summary"]["sepia"]["colorfulness_ratio"]["value"] == pytest.approx(ratio)
@@ -345,6 +361,113 @@ def test_a_broken_picture_ends_the_evaluation_by_name(tmp_path, photographs, job
         evaluate_models(tmp_path, {}, jobs=jobs)
 
 
+# Several sets
+
+
+@pytest.fixture(scope="module")
+def two_sets(photographs):
+    sets = {"all": photographs, "below": photographs / "below"}
+    return evaluate.evaluate_sets(sets, {"sepia": sepia}, against=["tint"], command="colorcapsnet")
+
+
+def test_each_set_is_an_evaluation_of_its_own(two_sets, photographs):
+    for name, folder in (("all", photographs), ("below", photographs / "below")):
+        alone = evaluate_models(folder, {"sepia": sepia}, against=["tint"])
+        assert two_sets["sets"][name]["set"] == alone["set"]
+        assert [row["psnr"] for row in two_sets["sets"][name]["rows"]] == [row["psnr"] for row in alone["rows"]]
+    assert two_sets["command"] == "colorcapsnet" and two_sets["protocol"]["gray"] == "rec601"
+
+
+def test_means_over_sets_count_every_set_alike(two_sets):
+    for model, means in two_sets["means"].items():
+        summaries = [one["summary"][model] for one in two_sets["sets"].values()]
+        for score in ("psnr", "skill", "ssim", "delta_e", "better_than_gray", "colorfulness_ratio"):
+            assert means[score] == pytest.approx(np.mean([summary[score]["value"] for summary in summaries]))
+        assert means["skill_p10"] == pytest.approx(np.mean([summary["skill_p10"] for summary in summaries]))
+
+
+def test_the_files_of_several_sets_say_which_is_which(two_sets, tmp_path):
+    evaluate.save_json(two_sets, tmp_path / "e.json")
+    assert evaluate.load_json(tmp_path / "e.json")["means"] == two_sets["means"]
+    evaluate.to_csv(two_sets, tmp_path / "e.csv")
+    with (tmp_path / "e.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["set"] for line in lines] == ["all"] * 24 + ["below"] * 4
+    evaluate.to_markdown(two_sets, tmp_path / "e.md")
+    text = (tmp_path / "e.md").read_text()
+    for name, one in two_sets["sets"].items():
+        assert f"## {name}\n\n{report.markdown(one)}" in text
+    assert "## Means over 2 sets" in text
+
+
+def test_sets_are_called_by_their_folder_and_its_parent(tmp_path):
+    folders = [tmp_path / "bsds500" / "val", tmp_path / "held" / "val"]
+    assert evaluate.name_sets(folders) == {"bsds500/val": folders[0], "held/val": folders[1]}
+    with pytest.raises(DataError, match="two of 2 sets have the same name"):
+        evaluate.name_sets([tmp_path / "a" / "b", tmp_path / "c" / ".." / "a" / "b"])
+
+
+@pytest.mark.parametrize(("content", "message"), [("{", "cannot be read as JSON"), ("[1]", "holds no JSON object")])
+def test_what_is_no_json_of_ours_is_refused(tmp_path, content, message):
+    (tmp_path / "e.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        evaluate.load_json(tmp_path / "e.json")
+    with pytest.raises(DataError, match="cannot be read as JSON"):
+        evaluate.load_json(tmp_path / "nowhere.json")
+
+
+# Vivid rows
+
+
+def test_vivid_colors_are_a_row_of_the_same_model(photographs, tmp_path):
+    model = Colorizer(str(write_photograph_model(tmp_path)), threads=1)
+    vivid = evaluate.AtStrength(model, 2.0)
+    evaluation = evaluate_models(photographs, {"tiny": model, "tiny, vivid": vivid})
+    assert evaluation["models"] == {"tiny": model.sha256, "tiny, vivid": model.sha256}
+    assert "round trip tiny" in evaluation["summary"] and "round trip tiny, vivid" not in evaluation["summary"]
+    for row in rows_of(evaluation, "tiny, vivid"):
+        truth = load(photographs / row["picture"])
+        assert row["psnr"] == metrics.psnr(truth, model.colorize(color.gray(truth), strength=2.0))
+
+
+# The command
+
+
+def command(*arguments, code=0):
+    done = CliRunner().invoke(main, [*map(str, arguments)])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.mark.medium
+def test_the_command_scores_sets_and_what_capsules_are_for(photographs, tmp_path):
+    model = write_photograph_model(tmp_path)
+    told = command(
+        *("evaluate", photographs, "--also", photographs / "below", "--model", model, "--against", "tiny-photo"),
+        *("--jobs", 2, "--json", tmp_path / "s.json", "--csv", tmp_path / "s.csv", "--md", tmp_path / "s.md"),
+        *("--uses", tmp_path / "u.json"),
+    )
+    sets = evaluate.load_json(tmp_path / "s.json")["sets"]
+    name = evaluate.set_name(photographs)
+    assert list(sets) == [name, f"{photographs.name}/below"]
+    assert list(sets[name]["summary"])[-2:] == ["tiny-photo", "tiny-photo, vivid"]
+    assert sets[name]["summary"]["tiny-photo, vivid"]["over"]["tiny-photo"]["value"] != 0
+    assert told.startswith((tmp_path / "s.md").read_text()) and "what capsules are for" in told
+    uses = evaluate.load_json(tmp_path / "u.json")["uses"]
+    assert list(uses) == [name] and list(uses[name]) == ["tiny-photo"]
+    assert uses[name]["tiny-photo"]["summary"]["skill"] == sets[name]["summary"]["tiny-photo"]["skill"]
+
+
+def test_the_command_refuses_what_does_not_go_together(photographs, tmp_path):
+    for option in (["--also", photographs], ["--against", "tint"], ["--uses", tmp_path / "u.json"]):
+        assert "need --model NAME" in command("evaluate", photographs, photographs, *option, code=2)
+    asked = ["--uses", tmp_path / "u.json", "--segments", tmp_path / "nowhere.tar"]
+    told = command("evaluate", photographs, "--model", write_photograph_model(tmp_path), *asked, code=1)
+    assert "nowhere.tar cannot be read as a tar of segmentations" in told
+    told = command("evaluate", photographs, "--model", write_model(tmp_path), *asked[:2], code=2)
+    assert "--uses needs a network that sees whole photographs" in told
+
+
 # Models that do not fit
 
 
@@ -387,19 +510,19 @@ def test_outputs_match_by_name_whatever_their_suffix(photographs, outputs):
     assert evaluate_outputs(photographs, outputs)["set"]["pictures"] == 6
 
 
-def test_pictures_to_show_go_from_the_best_by_skill_to_the_worst(tmp_path, photographs):
+def test_pictures_to_show_go_from_the_best_by_skill_to_the_worst(photographs):
     """Outputs between gray (skill 0) and the truth (no error), in known order."""
-    matched = evaluate.pairs(photographs, photographs)
-    shares = np.random.default_rng(0).permutation(len(matched)) / len(matched)
-    for share, (name, photograph, _) in zip(shares, matched, strict=True):
-        rgb = load(photograph).astype(float)
-        mixed = share * rgb + (1 - share) * color.gray(load(photograph))[..., None]
-        save((tmp_path / name).with_suffix(".png"), np.rint(mixed).astype(np.uint8))
-    by_share = [name for _, name in sorted(zip(shares, [name for name, _, _ in matched], strict=True), reverse=True)]
-    outputs = evaluate.pairs(photographs, tmp_path)
-    shown = [name for name, _, _ in evaluate.spread_by_skill(outputs, 3)]
-    assert shown == [by_share[0], by_share[round((len(matched) - 1) / 2)], by_share[-1]]
-    assert [name for name, _, _ in evaluate.spread_by_skill(outputs, 99)] == by_share
+    named = evaluate.photographs(photographs)
+    shares = dict(zip(named, np.random.default_rng(0).permutation(len(named)) / len(named), strict=True))
+
+    def colorize(name, gray):
+        mixed = shares[name] * load(named[name]).astype(float) + (1 - shares[name]) * gray[..., None]
+        return np.rint(mixed).astype(np.uint8)
+
+    by_share = sorted(named, key=shares.get, reverse=True)
+    shown = evaluate.spread_by_skill(named, colorize, 3)
+    assert shown == [by_share[0], by_share[round((len(named) - 1) / 2)], by_share[-1]]
+    assert evaluate.spread_by_skill(named, colorize, 99) == by_share
 
 
 def test_pairs_are_the_photographs_and_their_outputs(photographs, outputs):

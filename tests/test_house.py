@@ -17,7 +17,7 @@ FLOOR = ["errors", "progress"]
 LEAVES = ["color", "exif", "paint", "patches", "scale", "pictures", "metrics"]
 KNOWLEDGE = ["zoo"]
 MAIN_JOB = ["colorizer"]
-USES = ["batch", "report", "evaluate"]
+USES = ["batch", "report", "evaluate", "uses"]
 TABLE = FLOOR + LEAVES + KNOWLEDGE + MAIN_JOB + USES + ["cli"]
 LEARN_MAY_USE = {*FLOOR, *LEAVES, "zoo", "evaluate"}
 
@@ -54,7 +54,7 @@ def run(code):
 
 
 def test_coloring_imports_no_torch():
-    code = "import sys, colorcapsnet.colorizer, colorcapsnet.batch, colorcapsnet.evaluate; print(*sys.modules)"
+    code = "import sys, colorcapsnet.colorizer, colorcapsnet.batch, colorcapsnet.uses; print(*sys.modules)"
     assert not {"torch", "scipy", "skimage", "tensorboard"} & set(run(code))
 
 

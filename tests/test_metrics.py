@@ -13,6 +13,8 @@ from scipy import stats
 from scipy.linalg import sqrtm
 from skimage.color import deltaE_ciede2000
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from sklearn.isotonic import IsotonicRegression
+from sklearn.metrics import adjusted_rand_score
 
 from colorcapsnet import color, metrics
 from colorcapsnet.errors import PictureError
@@ -322,7 +324,19 @@ def test_bootstrap_in_chunks_is_the_same_as_at_once(monkeypatch):
     values = np.random.default_rng(9).normal(size=300)
     in_chunks = metrics.bootstrap(values)
     monkeypatch.setattr(metrics, "_CHUNK", 1 << 30)
+    metrics._resamples.cache_clear()
     assert metrics.bootstrap(values) == in_chunks
+
+
+def test_bootstrap_is_the_mean_of_pictures_drawn_with_replacement():
+    values, over = np.random.default_rng(10).uniform(1, 9, (2, 30))
+    rng = np.random.default_rng(3)
+    ratios = []
+    for _ in range(10_000):
+        drawn = rng.integers(0, 30, 30)
+        ratios.append(values[drawn].sum() / over[drawn].sum())
+    found = metrics.bootstrap(values, over, seed=3)
+    assert [found.low, found.high] == pytest.approx(np.percentile(ratios, [2.5, 97.5]))
 
 
 def test_bootstrap_of_nothing_is_nothing():
@@ -330,3 +344,80 @@ def test_bootstrap_of_nothing_is_nothing():
     assert metrics.bootstrap([1.0, 2.0], over=[0.0, 0.0]) is None
     only = metrics.bootstrap([1.0, 4.0], over=[0.0, 2.0])
     assert (only.value, only.low) == (2.5, 2.0)
+
+
+# Regions
+
+
+labelings = st.integers(1, 60).flatmap(
+    lambda size: st.tuples(*[arrays(np.int64, size, elements=st.integers(-2, 4))] * 2)
+)
+
+
+@given(labelings)
+def test_the_adjusted_rand_index_is_scikit_learns_and_symmetric(pair):
+    labels, others = pair
+    assert metrics.adjusted_rand(labels, others) == pytest.approx(adjusted_rand_score(labels, others), abs=1e-12)
+    assert metrics.adjusted_rand(labels, others) == pytest.approx(metrics.adjusted_rand(others, labels), abs=1e-12)
+
+
+def test_the_adjusted_rand_index_knows_no_names_and_expects_nothing_of_chance():
+    labels = np.random.default_rng(0).integers(0, 5, (200, 300))
+    assert metrics.adjusted_rand(labels, np.array([7, 3, 900, -1, 0])[labels]) == 1
+    assert abs(metrics.adjusted_rand(labels, np.random.default_rng(1).integers(0, 5, (200, 300)))) < 1e-3
+
+
+# Calibration
+
+samples = st.integers(1, 40).flatmap(
+    lambda size: st.tuples(
+        arrays(np.float64, size, elements=st.sampled_from(np.linspace(0, 1, 17).tolist())),
+        arrays(np.float64, size, elements=st.floats(0, 1)),
+    )
+)
+
+
+@given(samples)
+def test_isotonic_regression_is_scikit_learns(pair):
+    x, y = pair
+    assert metrics.isotonic(x, y) == pytest.approx(IsotonicRegression().fit_transform(x, y), abs=1e-9)
+
+
+@given(samples, st.integers(1, 9))
+def test_a_rising_curve_rises_and_has_few_knots_and_keeps_the_mean(pair, knots):
+    xs, ys = metrics.rising_curve(*pair, knots)
+    assert len(xs) == len(ys) <= knots
+    assert np.all(np.diff(xs) > 0) and np.all(np.diff(ys) >= 0)
+    assert min(pair[0]) <= xs[0] and xs[-1] <= max(pair[0]) + 1e-12
+    assert min(pair[1]) - 1e-12 <= ys[0] and ys[-1] <= max(pair[1]) + 1e-12
+
+
+def test_a_rising_curve_finds_the_probability_behind_yes_and_no():
+    """Samples that are overconfident by a known rule, and the rule."""
+    rng = np.random.default_rng(0)
+    predicted = rng.random(200_000)
+    xs, ys = metrics.rising_curve(predicted, rng.random(200_000) < predicted**2)
+    assert len(xs) == 33
+    assert np.abs(np.interp(np.linspace(0.05, 0.95, 50), xs, ys) - np.linspace(0.05, 0.95, 50) ** 2).max() < 0.02
+
+
+def test_reliability_goes_by_tenths_of_the_samples():
+    rng = np.random.default_rng(0)
+    predicted = rng.random(5000)
+    hit = rng.random(5000) < predicted
+    sure, share = metrics.reliability(predicted, hit)
+    order = np.argsort(predicted)
+    for part in range(10):
+        tenth = order[500 * part : 500 * (part + 1)]
+        assert (sure[part], share[part]) == (pytest.approx(predicted[tenth].mean()), hit[tenth].mean())
+    assert np.abs(sure - share).max() < 0.08
+
+
+def test_reliability_of_one_answer_for_all_is_the_same_share_throughout():
+    """In the order of a list, all hits first, the tenths would be 1 and 0."""
+    sure, share = metrics.reliability(np.full(10_000, 0.5), np.repeat([True, False], 5000))
+    assert np.all(sure == 0.5) and np.abs(share - 0.5).max() < 0.06
+
+
+def test_reliability_of_few_samples_has_fewer_parts():
+    assert [len(values) for values in metrics.reliability([0.2, 0.9, 0.4], [0, 1, 1])] == [3, 3]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+from click.testing import CliRunner
 
-from colorcapsnet import report, zoo
-from colorcapsnet.errors import OutputError, PictureError
+from colorcapsnet import color, evaluate, metrics, report, uses, zoo
+from colorcapsnet.cli import main
+from colorcapsnet.colorizer import Colorizer
+from colorcapsnet.errors import DataError, OutputError, PictureError
+from tests.tiny import write_model, write_photograph_model
+
+SAMPLES = Path(__file__).parents[1] / "samples"
 
 RED, GREEN, BLUE = (220, 30, 40), (20, 160, 60), (30, 60, 200)
 
@@ -30,6 +38,7 @@ def row(psnr, skill, slope, bins):
         "colorfulness_ratio": interval(0.4567),
         "better_than_gray": interval(0.625),
         "over_tint": interval(skill - 1),
+        "over": {"paper": interval(skill - 2)},
         "muted": {"pictures": 16, "skill": interval(-3.0)} if bins else {"pictures": 0, "skill": None},
         "slope": interval(slope) if slope else None,
         "bins": bins,
@@ -64,10 +73,51 @@ def test_the_table_has_a_line_for_each_row_and_a_cell_for_each_heading():
 def test_the_whole_report_gives_differences_fifths_and_what_is_left_out():
     text = report.markdown(evaluation())
     lines = [cells(line) for line in text.splitlines()]
-    assert ["gray", "+0.00 [-0.50, +0.50]", "-1.00 [-1.50, -0.50]", "–"] in lines
-    assert ["my / model", "+0.96 [+0.46, +1.46]", "-0.04 [-0.54, +0.46]", "-3.00 [-3.50, -2.50] (16)"] in lines
+    heading = ["PSNR difference, dB [95%]", "to gray", "to tint", "to paper", "to gray, muted pictures"]
+    to_gray, to_tint, to_paper = "+0.96 [+0.46, +1.46]", "-0.04 [-0.54, +0.46]", "-1.04 [-1.54, -0.54]"
+    assert heading in lines
+    assert ["gray", "+0.00 [-0.50, +0.50]", "-1.00 [-1.50, -0.50]", "-2.00 [-2.50, -1.50]", "–"] in lines
+    assert ["my / model", to_gray, to_tint, to_paper, "-3.00 [-3.50, -2.50] (16)"] in lines
     assert ["my / model"] + ["-0.33 (5–10)"] * 5 in lines
     assert text.endswith("Left out as gray-in-color (2): ash.jpg, fog.jpg.\n")
+
+
+def test_several_sets_are_told_one_after_the_other_then_their_means():
+    means = {
+        "psnr": 24.0251,
+        "ssim": 0.9517,
+        "skill": 0.956,
+        "skill_p10": -1.5,
+        "delta_e": 11.951,
+        "colorfulness_ratio": 0.4567,
+        "better_than_gray": 0.625,
+    }
+    text = report.markdown({"sets": {"a/b": evaluation(), "c/d": evaluation()}, "means": {"my | model": means}})
+    assert text.count(report.markdown(evaluation())) == 2
+    assert text.index("## a/b") < text.index("## c/d") < text.index("## Means over 2 sets")
+    line = ["my / model", "24.03", "0.952", "+0.96", "-1.50", "11.95", "0.46", "62"]
+    assert cells(text.strip().splitlines()[-1]) == line
+
+
+def test_what_capsules_are_for_is_a_column_a_model(photographs, tmp_path):
+    models = {name: Colorizer(str(write_photograph_model(tmp_path, name))) for name in ("one", "other")}
+    measured = {name: uses.measure(photographs, model) for name, model in models.items()}
+    measured["other"]["summary"]["leak"] = {"recolor": interval(0.31, 0.125), "hint": None}
+    heading, _, *lines = map(cells, report.uses_table(measured).splitlines())
+    assert heading == ["what capsules are for [95%]", "one", "other"]
+    table = {name: values for name, *values in lines}
+    assert table["leak, recolor"] == ["–", "0.31 [0.18, 0.43]"] and "leak, hint" not in table
+    summary = measured["one"]["summary"]
+    skill = summary["skill"]
+    assert table["skill, dB"] == [f"{skill['value']:+.2f} [{skill['low']:+.2f}, {skill['high']:+.2f}]"] * 2
+    for name, value in (
+        ("gain of 50 points, dB", summary["hints"]["tool"]["gain"][4]),
+        ("10 points over Levin's optimization, dB", summary["hints"]["over_levin"][3]),
+        ("5 chosen points over random ones, dB", summary["hints"]["suggested_over_random"][1]),
+        ("without: permuted, dB", summary["without"]["permuted"]),
+    ):
+        assert table[name][0].startswith(f"{value['value']:+.2f} ")
+    assert table["confidence, largest gap"] == [f"{summary['confidence']['largest_gap']:.3f}"] * 2
 
 
 def test_networks_are_listed_with_what_they_score():
@@ -101,7 +151,244 @@ def test_rows_are_labeled_with_the_conditions_they_were_made_under(changes, sent
     assert report.markdown(evaluation(**changes)).startswith(sentence)
 
 
+# Targets
+
+BEST = {"candidates_over_strengths": interval(-1.0, 0.5), "vivid_candidates_over_strengths": interval(2.0)}
+USES = {
+    "hints": {
+        "tool": {"gain": [interval(value) for value in (0.0, 1.2, 3.0, 5.5, 8.1)]},
+        "over_uncoupled": [interval(value) for value in (0.0, 0.3, 0.5, 0.6, 0.4)],
+        "suggested_over_random": [interval(value) for value in (0.4, 0.2, -0.1)],
+    },
+    "best_of_5": BEST | {"strengths": interval(8.0)},
+    "leak": {"recolor": interval(0.31)},
+    "regions": {"over_kmeans": interval(0.02), "over_superpixels": interval(0.12)},
+}
+
+
+def files():
+    """All that the targets ask for, of a model ``deep``."""
+
+    def one(skill):
+        bins = [{"pictures": 20, "chroma": [5, 9], "skill": interval(skill - 1.5)}]
+        model = row(25, skill, 1.0, bins) | {"ssim": interval(0.962), "delta_e": interval(9.0)}
+        rows = {"gray": row(23, 0.0, None, []), "paper": row(24.2, 1.2, 1.0, []), "deep": model, "deep, vivid": model}
+        return {"summary": rows}
+
+    sets = {"bsds500/val": one(2.345), "held/ilsvrc_photos": one(1.75), "held/faces": one(2.5), "held/scenes": one(1.0)}
+    means = {"skill": -0.2, "skill_p10": -0.7, "better_than_gray": 0.81, "colorfulness_ratio": 0.9}
+    return [
+        {"sets": sets, "means": {"deep": means, "deep, vivid": means}},
+        {"uses": {"bsds500/val": {"deep": {"summary": USES}}}},
+        {"frechet": {"held/scenes": {"deep": {"summary": {"gray": 40.0, "mean": 30.0, "vivid": 18.0}}}}},
+        {"benchmarks": {"weights_mb": 7.5, "photograph_s": 0.61, "scan_s": 1.9, "scan_mb": 700}},
+    ]
+
+
+def judged(told, model="deep"):
+    """Target -> reach, aim, measured, met."""
+    heading, _, *lines = map(cells, report.targets(report.Found.read(told, model)).strip().splitlines())
+    assert heading == [model, "reach", "aim", "measured", "met"] and len(lines) == len(report.TARGETS)
+    return {line[0]: line[1:] for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("target", "measured", "met"),
+    [
+        ("skill, `bsds500/val`", "+2.35 dB", "reach"),
+        ("skill, held `ilsvrc_photos`", "+1.75 dB, low end +1.25, +0.75 over tint, +0.80 over paper", "reach"),
+        ("skill, held part of each other archive", "lowest low end +0.50 dB, mean +1.75", "reach"),
+        ("tenth percentile of skill, mean of sets", "-0.70 dB", "reach"),
+        ("skill by predicted chroma, worst bin of all sets", "high end +0.00 dB, mean -0.50", "reach"),
+        ("pictures better than gray, mean of sets", "81%", "reach"),
+        ("SSIM over gray, worst set", "+0.010", "reach"),
+        ("ΔE against gray, worst set", "-25%", "aim"),
+        ("colorfulness, vivid output, mean of sets", "off by 10%, skill -0.20 dB", "reach"),
+        ("FD, vivid output, of gray's", "0.45", "reach"),
+        (
+            "hints: random true points",
+            "+1.2 dB with 1, +3.0 dB with 5, +5.5 dB with 10, +8.1 dB with 50, +0.6 over no couplings, "
+            "chosen -0.1 over random",
+            "reach",
+        ),
+        ("best of 5 candidates against 5 strengths, ΔE", "high end -0.50, -12%", "aim"),
+        ("leak of a recolor by point", "31%", "reach"),
+        ("regions, adjusted Rand index", "+0.020 over k-means, +0.120 over SLIC", "reach"),
+        ("shipped weights", "7.5 MB", "aim"),
+        ("2040×1400 picture, whole call after load", "0.61 s", "reach"),
+        ("24-megapixel JPEG to JPEG, whole process", "1.9 s, 700 MB", "reach"),
+    ],
+)
+def test_each_target_is_held_against_what_was_measured(target, measured, met):
+    assert judged(files())[target][2:] == [measured, met]
+
+
+def test_what_is_asked_is_written_in_the_form_of_what_is_measured():
+    table = judged(files())
+    assert table["skill, `bsds500/val`"][:2] == ["≥ +2.00 dB", "≥ +2.80 dB"]
+    assert table["leak of a recolor by point"][:2] == ["≤ 40%", "≤ 20%"]
+    assert table["best of 5 candidates against 5 strengths, ΔE"][:2] == ["high end ≤ +0.00", "≤ -10%"]
+
+
+def test_one_number_below_its_reach_is_a_target_missed():
+    told = files()
+    told[0]["sets"]["held/faces"]["summary"]["deep"]["skill"]["low"] = -0.1
+    told[0]["sets"]["held/faces"]["summary"]["deep"]["ssim"] = interval(0.951)
+    table = judged(told)
+    assert table["skill, held part of each other archive"][2:] == ["lowest low end -0.10 dB, mean +1.75", "no"]
+    assert table["SSIM over gray, worst set"][3] == "no"
+
+
+def test_what_was_not_measured_is_open_and_no_target_is_met_without_it():
+    table = judged(files()[:1])
+    assert table["skill, `bsds500/val`"][3] == "reach"
+    for target in ("leak of a recolor by point", "FD, vivid output, of gray's", "shipped weights"):
+        assert table[target][2:] == ["–", "–"]
+    assert judged([files()[1]])["skill, `bsds500/val`"][2:] == ["–", "–"]
+    told = files()
+    del told[0]["sets"]["held/ilsvrc_photos"]["summary"]["paper"]
+    assert judged(told)["skill, held `ilsvrc_photos`"][3] == "–"
+
+
+def test_files_that_say_nothing_of_the_model_are_refused():
+    with pytest.raises(DataError, match="nothing was measured of a model 'deeper'"):
+        report.Found.read(files(), "deeper")
+    with pytest.raises(
+        DataError, match=r"neither sets, uses, frechet nor benchmarks: evaluate several sets \(--also\)"
+    ):
+        report.Found.read([evaluation()], "deep")
+
+
+def test_rows_of_one_set_may_come_from_two_files_but_not_of_different_sets():
+    first, second = files()[0], files()[0]
+    for one in first["sets"].values():
+        del one["summary"]["paper"]
+    assert judged([first, second])["skill, held `ilsvrc_photos`"] == judged(files())["skill, held `ilsvrc_photos`"]
+    del second["sets"]["held/faces"]
+    with pytest.raises(DataError, match="two files hold different sets"):
+        report.Found.read([first, second], "deep")
+
+
+def test_the_command_writes_the_table(tmp_path):
+    paths = [tmp_path / f"{number}.json" for number in range(4)]
+    for path, told in zip(paths, files(), strict=True):
+        path.write_text(json.dumps(told))
+    told = command("report", "targets", *paths, "-o", tmp_path / "t.md")
+    assert (tmp_path / "t.md").read_text() == report.targets(report.Found.read(files(), "deep"))
+    assert told.strip() == (tmp_path / "t.md").read_text().strip()
+
+
+# Maps
+
+
+def test_a_map_shows_each_entity_in_its_own_hue_whatever_the_lightness():
+    labels = np.arange(16).repeat(4).reshape(8, 8)
+    coupling = (np.arange(16)[:, None, None] == labels).astype(np.float32)
+    hues = []
+    for lightness in (35, 65):
+        lab = color.srgb_to_lab(report.capsule_map(coupling, np.full((8, 8), lightness, np.float32)))
+        entities = np.array([lab[labels == entity].mean(axis=0) for entity in range(16)])
+        hues.append(np.arctan2(entities[:, 2], entities[:, 1]))
+        apart = np.abs(np.angle(np.exp(1j * (hues[-1][:, None] - hues[-1])))) + np.eye(16) * 9
+        assert apart.min() > np.radians(15)
+    assert np.abs(np.angle(np.exp(1j * (hues[0] - hues[1])))).max() < np.radians(6)
+
+
+def test_a_map_blends_by_coupling_and_keeps_the_order_of_lightness():
+    half = np.full((2, 4, 4), 0.5, np.float32)
+    one = np.stack([np.ones((4, 4)), np.zeros((4, 4))]).astype(np.float32)
+    lightness = np.linspace(0, 100, 16).reshape(4, 4).astype(np.float32)
+    first, second, both = (
+        color.srgb_to_lab(report.capsule_map(coupling, lightness)) for coupling in (one, one[::-1], half)
+    )
+    in_gamut = (lightness > 40) & (lightness < 60)
+    assert np.abs(both - (first + second) / 2)[in_gamut].max() < 2
+    for shown in (first, second, both):
+        assert np.all(np.diff(shown[..., 0].ravel()) > 0)
+
+
+def test_a_map_has_the_size_of_the_picture():
+    coupling = np.random.default_rng(0).dirichlet(np.ones(20), (6, 9)).transpose(2, 0, 1)
+    shown = report.capsule_map(coupling, np.full((50, 70), 60, np.float32))
+    assert shown.shape == (50, 70, 3) and shown.dtype == np.uint8
+
+
 # Sheets
+
+
+def command(*arguments, code=0):
+    done = CliRunner().invoke(main, [*map(str, arguments)])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    for name in ("astronaut.png", "chelsea.png", "coffee.png"):
+        image = PIL.Image.open(SAMPLES / name).convert("RGB").resize((80, 60))
+        image.save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What a command hands to the sheet."""
+    sheets = []
+    monkeypatch.setattr(report, "sheet", lambda columns, rows, path: sheets.append((columns, [*rows], path)))
+    return sheets
+
+
+def test_the_command_shows_networks_side_by_side(tmp_path, photographs, drawn):
+    photo, patch = write_photograph_model(tmp_path), write_model(tmp_path)
+    model = Colorizer(str(photo))
+    command(
+        *("report", "sheet", photographs, "--model", patch, "--model", photo),
+        *("--vivid", "--pick", 2, "-o", tmp_path / "sheet.png"),
+    )
+    ((columns, rows, path),) = drawn
+    assert columns == ("gray", "tiny", "tiny-photo", "tiny-photo, vivid", "truth")
+    assert path == tmp_path / "sheet.png" and len(rows) == 2
+    named = evaluate.photographs(photographs)
+    picked = evaluate.spread_by_skill(named, lambda _, gray: model.colorize(gray), 2)
+    for name, row in zip(picked, rows, strict=True):
+        truth = evaluate.read(named[name])
+        gray = color.gray(truth)
+        outputs = [Colorizer(str(patch)).colorize(gray), model.colorize(gray), model.colorize(gray, strength=2.0)]
+        expected = [np.dstack([gray] * 3), *outputs, truth]
+        assert all(np.array_equal(cell.picture, each) for cell, each in zip(row, expected, strict=True))
+        shown = [f"{metrics.psnr(truth, each):.1f} dB" for each in expected[:-1]]
+        assert [cell.caption for cell in row] == [*shown, name]
+
+
+def test_the_command_leaves_vivid_colors_out_unless_asked(tmp_path, photographs, drawn):
+    command("report", "sheet", photographs, "--model", write_photograph_model(tmp_path), "-o", tmp_path / "s.png")
+    ((columns, rows, _),) = drawn
+    assert columns == ("gray", "tiny-photo", "truth") and len(rows) == 3
+
+
+def test_the_command_shows_a_folder_of_outputs(tmp_path, photographs):
+    command("report", "sheet", photographs, photographs, "--pick", 2, "-o", tmp_path / "s.png")
+    assert evaluate.read(tmp_path / "s.png").shape[1] > 3 * 320
+    told = command("report", "sheet", photographs, "-o", tmp_path / "s.png", code=2)
+    assert "give either a folder of OUTPUTS or --model NAME" in told
+
+
+def test_the_command_shows_what_capsules_make_of_pictures(tmp_path, photographs, drawn):
+    model = write_photograph_model(tmp_path)
+    files = [photographs / "coffee.png", photographs / "chelsea.png"]
+    command("report", "capsules", *files, "--model", model, "-o", tmp_path / "c.png")
+    ((columns, rows, _),) = drawn
+    assert columns == ("gray", "capsules", "mean", "vivid", "confidence") and len(rows) == 2
+    canvas = Colorizer(str(model)).open(files[0])
+    gray, capsules, mean, vivid, sure = rows[0]
+    assert (gray.caption, sure.caption) == ("coffee.png", f"{canvas.confidence().mean():.0%} sure")
+    assert np.array_equal(mean.picture, canvas.color().array)
+    assert np.array_equal(vivid.picture, canvas.color(2.0).array)
+    lightness = color.lightness(canvas.gray)
+    assert np.array_equal(capsules.picture, report.capsule_map(canvas.known.coupling, lightness))
+    assert sure.picture.mean() / 255 == pytest.approx(canvas.confidence().mean(), abs=0.02)
 
 
 def flat(color, height=30, width=40, dtype=np.uint8):
@@ -191,8 +478,8 @@ def test_a_short_row_leaves_white(tmp_path):
 
 def test_a_sheet_replaces_an_older_one_and_goes_by_its_suffix(tmp_path):
     path = tmp_path / "sheet.jpg"
-    for color in (RED, GREEN):
-        report.sheet(["a"], [[report.Cell(flat(color))]], path)
+    for ink in (RED, GREEN):
+        report.sheet(["a"], [[report.Cell(flat(ink))]], path)
     with PIL.Image.open(path) as image:
         assert image.format == "JPEG"
         assert np.abs(np.asarray(image)[100, 100].astype(int) - GREEN).max() < 6
