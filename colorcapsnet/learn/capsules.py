@@ -1,6 +1,8 @@
 """Capsules: squash, routing by agreement, capsule layers, the margin loss, and the original network.
 
-Source: Sabour, Frosst, Hinton, *Dynamic Routing Between Capsules*, NIPS 2017; equation numbers are theirs.
+Source: Sabour, Frosst, Hinton, *Dynamic Routing Between Capsules*, NIPS 2017; equation numbers are theirs. Routing by
+attention, which the network of the whole photograph uses, is that of Tsai, Srivastava, Goh and Salakhutdinov, *Capsules
+with Inverted Dot-Product Attention Routing*, ICLR 2020.
 
 Shapes are told in capsule words: capsules ``(N, capsules, dims)``, votes ``(N, inputs, outputs, dims)``,
 couplings ``(N, inputs, outputs)``. The letters of every einsum are::
@@ -76,6 +78,51 @@ def route_by_agreement(votes: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
             logits = logits + agreement
             outputs, couplings = _couple(votes, logits)
     return outputs, couplings
+
+
+def route_by_attention(votes: Tensor, start: Tensor, bias: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Inverted dot-product attention routing, with typed outputs and a parent for inputs that belong to none.
+
+    Inputs choose among outputs: softmax over outputs of ``vote · pose / √dims + bias``. Poses are the weighted means of
+    votes, layer-normalized instead of squashed. Computed in float32, also under autocast.
+
+    Args:
+        votes: ``(N, inputs, outputs, dims)``.
+        start: first poses ``(outputs, dims)``, learnt: they make every output a type.
+        bias: ``(outputs + 1,)``; the last is the logit of belonging to none.
+        steps: at least 1.
+
+    Returns:
+        Poses ``(N, outputs, dims)`` and the couplings ``(N, inputs, outputs)`` that made them; with what went to none
+        these sum to 1 over outputs.
+
+    Raises:
+        ValueError: ``steps`` is below 1.
+    """
+    if steps < 1:
+        raise ValueError(f"routing takes 1 step or more, not {steps}")
+    with torch.autocast(votes.device.type, enabled=False):
+        votes = widen(votes)
+        scale = votes.shape[3] ** -0.5
+        poses = start.expand(votes.shape[0], -1, -1)
+        for _ in range(steps):
+            agreement = torch.einsum("nioe,noe->nio", votes, poses) * scale + bias[:-1]
+            none = bias[-1].expand(*agreement.shape[:2], 1)
+            couplings = torch.cat([agreement, none], dim=2).softmax(dim=2)[..., :-1]
+            poses = weighted_poses(votes, couplings)
+    return poses, couplings
+
+
+def weighted_poses(votes: Tensor, couplings: Tensor) -> Tensor:
+    """Means of votes ``(N, inputs, outputs, dims)`` by couplings ``(N, inputs, outputs)``, layer-normalized."""
+    share = couplings / (couplings.sum(dim=1, keepdim=True) + 1e-4)
+    return normalized(torch.einsum("nio,nioe->noe", share, votes))
+
+
+def normalized(poses: Tensor) -> Tensor:
+    """Layer normalization over the last axis; unlike PyTorch's, it keeps no size in an exported graph."""
+    apart = poses - poses.mean(dim=-1, keepdim=True)
+    return apart * (apart.square().mean(dim=-1, keepdim=True) + 1e-5).rsqrt()
 
 
 def _couple(votes: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:

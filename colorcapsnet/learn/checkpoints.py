@@ -1,7 +1,7 @@
 """Checkpoints: weights, optimizer, loop state, configuration and data hash in one safetensors file, written whole.
 
-The file holds tensors under ``model.`` and ``adam.`` and, as its metadata, one JSON object (:class:`Checkpoint`) and
-a hash of all that.
+The file holds tensors under ``model.``, ``adam.`` and ``averaged.`` and, as its metadata, one JSON object
+(:class:`Checkpoint`) and a hash of all that.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Checkpoint:
     Attributes:
         model: the network's state by name.
         adam: the optimizer's state by parameter name, ``NAME.exp_avg`` and so on; empty where only weights are kept.
-        kind: ``"paper"``, which network ``config`` describes.
+        averaged: weights averaged over the last steps, by parameter name, where the loop keeps them.
+        kind: ``"paper"`` or ``"deep"``, which network ``config`` describes.
         config: fields of the network's configuration.
         recipe: name of the run.
         data: SHA-256 of the prepared set it learnt from.
@@ -43,6 +44,7 @@ class Checkpoint:
     recipe: str
     data: str
     adam: dict[str, Tensor] = field(default_factory=dict)
+    averaged: dict[str, Tensor] = field(default_factory=dict)
     loop: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -55,6 +57,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     """
     tensors = {f"model.{name}": tensor for name, tensor in checkpoint.model.items()}
     tensors |= {f"adam.{name}": tensor for name, tensor in checkpoint.adam.items()}
+    tensors |= {f"averaged.{name}": tensor for name, tensor in checkpoint.averaged.items()}
     tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     told = json.dumps({"version": VERSION, **words(checkpoint)})
     temporary = path.with_suffix(".tmp")
@@ -88,11 +91,11 @@ def load(path: Path) -> Checkpoint:
     found = _hash(metadata["colorcapsnet"], tensors)
     if metadata.get("sha256", found) != found:
         raise ModelError(f"{path} is damaged (its hash differs); use an older one of the same run")
-    model, adam = (
+    model, adam, averaged = (
         {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
-        for part in ("model.", "adam.")
+        for part in ("model.", "adam.", "averaged.")
     )
-    return Checkpoint(model=model, adam=adam, **told)
+    return Checkpoint(model=model, adam=adam, averaged=averaged, **told)
 
 
 def _hash(told: str, tensors: dict[str, Tensor]) -> str:
@@ -106,18 +109,23 @@ def _hash(told: str, tensors: dict[str, Tensor]) -> str:
 
 def adam_state(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, Tensor]:
     """The optimizer's state under parameter names."""
-    state = optimizer.state_dict()["state"]
-    names = [name for name, _ in model.named_parameters()]
+    state, names = optimizer.state_dict()["state"], _names(optimizer, model)
     return {f"{names[index]}.{key}": value for index, entry in state.items() for key, value in entry.items()}
 
 
 def restore_adam(optimizer: torch.optim.Optimizer, model: torch.nn.Module, adam: dict[str, Tensor]) -> None:
     """Put back what :func:`adam_state` took."""
     state: dict[int, dict[str, Tensor]] = {}
-    for index, (name, _) in enumerate(model.named_parameters()):
+    for index, name in enumerate(_names(optimizer, model)):
         keys = ("step", "exp_avg", "exp_avg_sq")
         state[index] = {key: adam[f"{name}.{key}"] for key in keys if f"{name}.{key}" in adam}
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _names(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> list[str]:
+    """Names of the parameters that an optimizer moves, in its order."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def words(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -8,6 +8,8 @@ A data set is written ``kind:path`` (or only a path: a folder, or a ``.tar`` rea
 ``div2k-train`` DIV2K training pictures, those that have a gray partner (794 of 800 in the NTIRE 2019 challenge)
 ``div2k-val``   DIV2K's 100 validation pictures, likewise
 ``bsds500``     BSDS500, the folders ``train`` and ``val``; ``bsds500/train`` is also simply a folder
+``lfw``         Labeled Faces in the Wild: the middle of each picture (its borders are black wedges), grouped by person
+``caltech101``  Caltech-101 without its plants, which are the example of somebody's own folder
 ``folder``      every picture below a folder
 ``tar``         every picture in a tar archive, or in every tar of a folder
 ==============  ==============================================================================================
@@ -19,7 +21,7 @@ import hashlib
 import re
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,11 +29,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from colorcapsnet import color, patches, pictures, scale
-from colorcapsnet.errors import DataError, PictureError
+from colorcapsnet import color, patches, pictures, progress, scale
+from colorcapsnet.errors import DataError, OutputError, PictureError
 
 GRAY_IN_COLOR = 3.0  # mean Lab chroma below which a picture teaches no color (EVALUATION protocol)
 NEAR_DUPLICATE = 6  # of 64 bits of the perceptual hash
+BLANK, MOSTLY_BLANK = 250, 0.2  # a cut-out, a logo or a drawing: so much of it is this gray or whiter
+PLANTS = frozenset({"sunflower", "lotus", "water_lilly", "bonsai", "joshua_tree", "strawberry"})  # of Caltech-101
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Source:
         offset: where the picture's bytes begin in the tar, or -1 for a file of its own.
         size: how many bytes, for a picture in a tar.
         gray: file of the gray partner, where the data set gives one.
+        group: pictures of one group (a person, a video) are held out together, or not at all.
+        middle: side of the square in the middle that is used, 0 for all.
     """
 
     name: str
@@ -51,6 +57,8 @@ class Source:
     offset: int = -1
     size: int = -1
     gray: Path | None = None
+    group: str = ""
+    middle: int = 0
 
     def read(self) -> bytes:
         """The picture file's bytes.
@@ -89,11 +97,73 @@ def open_set(spec: str) -> list[Source]:
     return sources
 
 
+def is_held(source: Source, content: bytes, one_in: int) -> bool:
+    """Whether a picture belongs to the held part of its set, by the hash of its group if it has one, or of its file."""
+    return held_out(sha256(source.group.encode() if source.group else content), one_in)
+
+
+def write_held(spec: str, one_in: int, folder: Path) -> int:
+    """Write the held part of a data set as picture files, for evaluation and to keep training away from them.
+
+    Files are the set's own, to the byte; where only a picture's middle is used, that is written as PNG.
+
+    Args:
+        spec: as :func:`open_set` takes it.
+        one_in: see :func:`held_out`.
+        folder: where to; files that are there already are left alone.
+
+    Returns:
+        How many pictures the held part has; files that are no pictures do not count.
+
+    Raises:
+        DataError: the set is missing.
+        OutputError: a file cannot be written.
+    """
+    count = 0
+    with progress.bar(f"holding out of {spec}", len(sources := open_set(spec))) as advance:
+        for source in sources:
+            advance()
+            content = source.read()
+            if not is_held(source, content, one_in):
+                continue
+            try:
+                array = pictures.read(content).array
+            except PictureError:
+                continue
+            count += 1
+            target = folder / (f"{source.name}.png" if source.middle else source.name)
+            if not target.exists():
+                if source.middle:
+                    middle = pictures.Picture.from_array(np.ascontiguousarray(_middle(array, source.middle)))
+                    content = pictures.encode(middle, "png")
+                _write_whole(target, content)
+    return count
+
+
+def _middle(array: NDArray[Any], side: int) -> NDArray[Any]:
+    height, width = array.shape[:2]
+    if not side or min(height, width) <= side:
+        return array
+    top, left = (height - side) // 2, (width - side) // 2
+    return array[top : top + side, left : left + side]
+
+
+def _write_whole(target: Path, content: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{target} cannot be written ({error.strerror}); make room and start again") from error
+
+
 def held_out(digest: str, one_in: int) -> bool:
     """Whether a picture belongs to the held part of its set: its hash, as a number, mod ``one_in``, is 0.
 
     Args:
-        digest: SHA-256 of the picture file, in hexadecimal.
+        digest: SHA-256 of the picture file, or of its group's name, in hexadecimal.
         one_in: 20 for most sets, 4 for small ones, 0 for a set of which nothing is held.
     """
     return one_in > 0 and int(digest, 16) % one_in == 0
@@ -169,13 +239,43 @@ class Sampling:
         return full[int(digest, 16) % self.every :: self.every]
 
 
+@dataclass(frozen=True)
+class Whole:
+    """Training pictures are kept whole, shrunk where they are larger than need be.
+
+    Attributes:
+        shorter: the shorter side, at most.
+    """
+
+    shorter: int = 288
+
+    def cut(self, coded_picture: NDArray[np.uint8], digest: str) -> NDArray[np.uint8]:
+        """A picture that :func:`coded` made: ``(H, W, 4)`` -> gray, a, b ``(1, h, w, 3)``; cut-outs give none."""
+        del digest
+        gray = coded_picture[..., 0]
+        if (gray >= BLANK).mean() > MOSTLY_BLANK:
+            return np.empty((0, 1, 1, 3), np.uint8)
+        factor = max(1.0, min(gray.shape) / self.shorter)
+        return scale.shrink(np.ascontiguousarray(coded_picture[..., [0, 2, 3]]), factor)[None]
+
+
+def read_gray(source: Source, content: bytes) -> NDArray[np.uint8]:
+    """The gray that a model is given for a picture: its partner's, if it has one, or Rec.601; ``(H, W)`` uint8.
+
+    Raises:
+        PictureError: the picture is damaged.
+    """
+    gray = pictures.read(source.gray or content).gray
+    return np.ascontiguousarray(color.eight_bits(_middle(gray, source.middle)))
+
+
 def read_coded(source: Source, content: bytes) -> NDArray[np.uint8]:
     """Read a picture and its gray partner, if it has one, and code them: ``(H, W, 4)`` uint8.
 
     Raises:
         PictureError: the picture or its partner is damaged, or they differ in size.
     """
-    rgb: NDArray[Any] = pictures.read(content).array
+    rgb: NDArray[Any] = _middle(pictures.read(content).array, source.middle)
     if rgb.ndim == 2:
         rgb = np.repeat(rgb[..., None], 3, axis=-1)
     if source.gray is None:
@@ -250,11 +350,22 @@ def _bsds500(root: Path) -> Iterator[Source]:
             yield Source(f"{part}/{source.name}", source.path)
 
 
+def _lfw(root: Path) -> Iterator[Source]:
+    for source in _folder(root):
+        yield replace(source, group=re.sub(r"_\d+$", "", PurePosixPath(source.name).stem), middle=175)
+
+
+def _caltech101(root: Path) -> Iterator[Source]:
+    return (source for source in _folder(root) if PLANTS.isdisjoint(PurePosixPath(source.name).parts))
+
+
 _KINDS: dict[str, Callable[[Path], Iterator[Source]]] = {
     "ilsvrc": _ilsvrc,
     "div2k-train": _div2k("train"),
     "div2k-val": _div2k("val"),
     "bsds500": _bsds500,
+    "lfw": _lfw,
+    "caltech101": _caltech101,
     "folder": _folder,
     "tar": _tar,
 }

@@ -1,7 +1,8 @@
 """A trained network -> an ONNX graph and its card.
 
 The graph does not pay for what algebra removes: the three equal input channels are one, batch norm is folded into the
-convolutions, and one iteration of routing is a matrix product. It must agree with the trained network over real
+convolutions, and one iteration of routing is a matrix product. That of the whole photograph keeps its numbers in 16
+bits, under the network's own parameter names. It must agree with the trained network over real
 pictures, or nothing is written.
 """
 
@@ -11,30 +12,54 @@ import copy
 import hashlib
 import os
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from colorcapsnet import patches, pictures
+from colorcapsnet import color, paint, patches, pictures, scale
 from colorcapsnet.errors import ModelError
-from colorcapsnet.learn import checkpoints, recipes
+from colorcapsnet.learn import checkpoints, deep, deep_recipes, recipes, train_photographs
+from colorcapsnet.learn.checkpoints import Checkpoint
 from colorcapsnet.learn.data import open_set
+from colorcapsnet.learn.deep import DeepColorCapsNet, DeepConfig
+from colorcapsnet.learn.encoders import fold_batch_norm
 from colorcapsnet.learn.paper import ColorCapsNet, PaperConfig, VggFront
 from colorcapsnet.zoo import Card, Network
 
-TOLERANCE = 1e-4  # of a code in 0..1; a 40th of one step of 8 bits
+TOLERANCE = {"patch": 1e-4, "photograph": 2e-3}
+"""Of a code in 0..1, a 40th of one step of 8 bits; of ab / 255, where weights are rounded to 16 bits, half a step."""
 LICENSE = "research only: its training photographs are for research, mostly non-commercial"
-LIMITS = (
-    "It sees 9x9 pixels at a time and knows no objects: it colors by brightness and texture. Its colors are plausible "
-    "at best, muted, and never evidence of what was there."
-)
+LIMITS = {
+    "patch": "It sees 9x9 pixels at a time and knows no objects: it colors by brightness and texture. Its colors are "
+    "plausible at best, muted, and never evidence of what was there.",
+    "photograph": "Its colors are plausible, never evidence of what was there. It is timid with clothes, paint and "
+    "flowers, whose color gray does not tell, takes indoor light for daylight, and has learnt skin from faces that are "
+    "mostly light.",
+}
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What one kind of network brings to its export."""
+
+    kind: str
+    size: int
+    parameters: int
+    trained_on: list[str]
+    command: str
+    write: Callable[[Path], None]
+    parity: Callable[[Network, Path], float]
 
 
 def export(checkpoint: Path, folder: Path, name: str, photographs: Path) -> Path:
-    """Write ``NAME.onnx`` and ``NAME.json`` from a checkpoint of the published network.
+    """Write ``NAME.onnx`` and ``NAME.json`` from a checkpoint.
 
     Args:
         checkpoint: of a run.
@@ -49,41 +74,68 @@ def export(checkpoint: Path, folder: Path, name: str, photographs: Path) -> Path
         ModelError: the checkpoint is damaged, or the graph differs from the network by more than ``TOLERANCE``.
     """
     saved = checkpoints.load(checkpoint)
-    model = PaperConfig(**saved.config).build()
-    model.load_state_dict(saved.model)
-    model.eval()
+    made = {"paper": _published, "deep": _whole}[saved.kind](saved)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}.onnx"
-    steps = recipes.lineage(saved.recipe)
     temporary = folder / f".{name}-{os.getpid()}.onnx"
     try:
-        _write_graph(lean(model), temporary)
+        made.write(temporary)
         card = Card(
             name=name,
-            kind="patch",
-            size=model.config.patch,
+            kind=made.kind,
+            size=made.size,
             sha256=hashlib.sha256(temporary.read_bytes()).hexdigest(),
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            trained_on=[step.doc.partition(";")[0] for step in steps],
+            parameters=made.parameters,
+            trained_on=made.trained_on,
             data=saved.data,
-            command=" && ".join(step.command for step in steps),
+            command=made.command,
             parity=0.0,
             license=LICENSE,
-            limits=LIMITS,
+            limits=LIMITS[made.kind],
             losses=saved.history,
         )
         card.save(temporary.with_suffix(".json"))
-        difference = parity(model, Network(temporary), photographs)
-        if not difference <= TOLERANCE:
+        difference = made.parity(Network(temporary), photographs)
+        if not difference <= TOLERANCE[made.kind]:
             raise ModelError(
-                f"the graph of {checkpoint} differs from the network by {difference:.2g}, over {TOLERANCE:g}"
+                f"the graph of {checkpoint} differs from the network by {difference:.2g}, over {TOLERANCE[made.kind]:g}"
             )
-        Card(**{**vars(card), "parity": difference}).save(target.with_suffix(".json"))
+        replace(card, parity=difference).save(target.with_suffix(".json"))
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
         temporary.with_suffix(".json").unlink(missing_ok=True)
     return target
+
+
+def _published(saved: Checkpoint) -> _Made:
+    model = PaperConfig(**saved.config).build()
+    model.load_state_dict(saved.model)
+    model.eval()
+    steps = recipes.lineage(saved.recipe)
+    return _Made(
+        kind="patch",
+        size=model.config.patch,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        trained_on=[step.doc.partition(";")[0] for step in steps],
+        command=" && ".join(step.command for step in steps),
+        write=partial(_write_graph, lean(model)),
+        parity=partial(parity, model),
+    )
+
+
+def _whole(saved: Checkpoint) -> _Made:
+    model = train_photographs.load(DeepConfig(**saved.config), saved.model | saved.averaged)
+    steps = deep_recipes.lineage(saved.recipe)
+    return _Made(
+        kind="photograph",
+        size=deep_recipes.WORKING_SIZE,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        trained_on=[deep_recipes.TRAINED_ON],
+        command=" && ".join(step.command for step in steps),
+        write=partial(_write_photograph_graph, folded(model)),
+        parity=partial(photograph_parity, model),
+    )
 
 
 def parity(model: ColorCapsNet, network: Network, photographs: Path) -> float:
@@ -114,6 +166,113 @@ def lean(model: ColorCapsNet) -> ColorCapsNet:
 
 
 _CONV_AND_NORM = (("conv", "norm"), ("conv1_1", "norm1_1"), ("conv1_2", "norm1_2"))
+
+
+def folded(model: DeepColorCapsNet) -> DeepColorCapsNet:
+    """The same function with all batch norm folded away; the model itself is unchanged."""
+    light = copy.deepcopy(model).eval()
+    fold_batch_norm(light)
+    return light
+
+
+def photograph_parity(model: DeepColorCapsNet, network: Network, photographs: Path) -> float:
+    """Largest difference, ab / 255, of the mean colors of a folder's pictures at three working sizes."""
+    differences = []
+    for number, source in enumerate(open_set(str(photographs))):
+        gray = pictures.read(source.path).gray
+        size = network.card.size * (3 + number % 3) // 4
+        small = (
+            scale.fit(color.eight_bits(gray), *scale.working_shape(gray.shape[0], gray.shape[1], size)).astype(
+                np.float32
+            )
+            / 255
+        )
+        with torch.no_grad():
+            expected = model.ab(torch.from_numpy(small)[None])[0].numpy() * deep.UNIT
+        found = np.moveaxis(paint.color(network.know(small)), -1, 0)
+        differences.append(float(np.abs(found - expected).max()) / 255)
+    return max(differences)
+
+
+class _Outputs(nn.Module):
+    """The network with the outputs of a photograph model; deviations are those of the Student kernels."""
+
+    def __init__(self, network: DeepColorCapsNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, gray: Tensor) -> tuple[Tensor, ...]:
+        if self.network.entities is None:
+            return _as_one_entity(self.network.ab(gray))
+        painted = self.network(gray)
+        scale = painted.scale * (deep.FREEDOM / (deep.FREEDOM - 2)) ** 0.5
+        return painted.coupling, painted.weight, painted.mean, scale, painted.basis, painted.mix
+
+
+def _as_one_entity(ab: Tensor) -> tuple[Tensor, ...]:
+    """Colors ``(N, 2, h, w)`` of a network without capsules: one gray entity whose local features are the colors."""
+    one = torch.ones_like(ab[:, :1, 0, 0])
+    mix = torch.eye(2).expand(ab.shape[0], 1, 2, 2)
+    return (
+        torch.ones_like(ab[:, :1]),
+        one[..., None],
+        torch.zeros_like(ab[:, None, None, :, 0, 0]),
+        one[..., None],
+        ab,
+        mix,
+    )
+
+
+def _write_photograph_graph(model: DeepColorCapsNet, path: Path) -> None:
+    cells = {0: "pictures", 2: "rows", 3: "columns"}
+    axes = {name: cells if name in ("coupling", "basis") else {0: "pictures"} for name in OUTPUTS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as below; what it calls constant are the parities of sides, which are even
+        torch.onnx.export(
+            _Outputs(model).eval(),
+            (torch.rand(1, 160, 224),),
+            str(path),
+            input_names=["gray"],
+            output_names=list(OUTPUTS),
+            dynamic_axes={"gray": {0: "pictures", 1: "height", 2: "width"}, **axes},
+            do_constant_folding=False,
+            dynamo=False,
+            opset_version=20,
+        )
+    graph = onnx.load(path)
+    halve(graph)
+    onnx.save(graph, path)
+
+
+OUTPUTS = ("coupling", "weight", "mean", "scale", "basis", "mix")
+_OURS = "network."
+
+
+def halve(graph: onnx.ModelProto) -> None:
+    """Keep a graph's learnt numbers in 16 bits, under the network's own parameter names; it goes on computing in 32.
+
+    A cast stands behind each, which ONNX Runtime does once, when it loads the graph.
+    """
+    casts = []
+    for tensor in graph.graph.initializer:
+        name = tensor.name
+        if tensor.data_type != onnx.TensorProto.FLOAT or not name.startswith(_OURS):
+            continue
+        half = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16))
+        tensor.CopyFrom(half)
+        tensor.name = name.removeprefix(_OURS)
+        casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
+def weights_of(path: Path) -> dict[str, Tensor]:
+    """What :func:`halve` kept, by parameter name, in 32 bits: training can start from it."""
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    return {
+        name: torch.from_numpy(array.astype(np.float32)) for name, array in tensors.items() if array.dtype == np.float16
+    }
 
 
 def _write_graph(model: ColorCapsNet, path: Path) -> None:

@@ -39,7 +39,7 @@ from colorcapsnet import progress
 from colorcapsnet.errors import DataError, OutputError, PictureError
 from colorcapsnet.learn import data
 
-VERSION = 1
+VERSION = 2
 PICTURES_PER_SHARD = 256
 _EVERY_PATCH = data.Sampling()
 
@@ -57,13 +57,14 @@ class Preparation:
     """
 
     sources: tuple[tuple[str, int], ...]
-    sampling: data.Sampling = _EVERY_PATCH
+    sampling: data.Sampling | data.Whole = _EVERY_PATCH
     part: str = "training"
     avoid: tuple[str, ...] = ()
 
     def fingerprint(self, names: Iterable[str]) -> str:
         """Hash of all that decides the result: the settings and the names of the pictures, not where they lie."""
-        settings = {"sampling": asdict(self.sampling), "part": self.part, "avoid": len(self.avoid)}
+        settings: dict[str, Any] = {"sampling": asdict(self.sampling), "part": self.part}
+        settings["avoid"] = [source.name for spec in self.avoid for source in data.open_set(spec)]
         settings["one_in"] = [one_in for _, one_in in self.sources]
         text = json.dumps({**settings, "names": list(names), "version": VERSION})
         return data.sha256(text.encode())
@@ -200,10 +201,10 @@ def _perceptual_hashes(specs: tuple[str, ...]) -> NDArray[np.uint64]:
     hashes = []
     for source in (source for spec in specs for source in data.open_set(spec)):
         try:
-            gray = data.read_coded(source, source.read())[..., 0]
+            gray = data.read_gray(source, source.read())
         except PictureError:
             continue
-        hashes.append(data.perceptual_hash(np.ascontiguousarray(gray)))
+        hashes.append(data.perceptual_hash(gray))
     return np.array(hashes, np.uint64)
 
 
@@ -234,7 +235,7 @@ def _prepare_picture(
     try:
         content = source.read()
         row["sha256"] = data.sha256(content)
-        if data.held_out(row["sha256"], one_in) != (preparation.part == "held"):
+        if data.is_held(source, content, one_in) != (preparation.part == "held"):
             return {**row, "fate": "held" if preparation.part == "training" else "training"}, None
         picture = data.read_coded(source, content)
     except (PictureError, DataError) as error:

@@ -23,7 +23,7 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ def train(
     with (
         _Processes(run.model) as processes,
         closing(_Log(folder, run, active=processes.rank == 0)) as log,
-        _Keeper(run, folder, schedule.checkpoint_minutes, active=processes.rank == 0) as keeper,
+        Keeper(run, folder, schedule.checkpoint_minutes, active=processes.rank == 0) as keeper,
         _bar(run, batches, active=processes.rank == 0) as advance,
     ):
         while run.epoch < schedule.epochs:
@@ -398,15 +398,22 @@ def _forget_what_came_after(run: Run, path: Path) -> None:
     temporary.replace(path)
 
 
-class _Keeper:
+class Saved(Protocol):
+    """What a keeper keeps: a run of any loop."""
+
+    def checkpoint(self) -> Checkpoint:
+        """The state now."""
+
+
+class Keeper:
     """Saves the newest state every few minutes, and when the run is asked to stop."""
 
-    def __init__(self, run: Run, folder: Path, minutes: float, *, active: bool) -> None:
+    def __init__(self, run: Saved, folder: Path, minutes: float, *, active: bool = True) -> None:
         self.run, self.path, self.seconds, self.active = run, folder / "last.safetensors", minutes * 60, active
         self.saved = time.monotonic()
         self.asked = False
 
-    def __enter__(self) -> _Keeper:
+    def __enter__(self) -> Keeper:
         self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 

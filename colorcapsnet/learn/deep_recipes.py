@@ -1,0 +1,223 @@
+"""Runs of the network that sees the whole photograph, by name, and the photographs that they learn from.
+
+``{data}`` is the folder given with ``--data``. What lies in it, and where it can be had, is told in docs/train.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from colorcapsnet.errors import DataError
+from colorcapsnet.learn import data, photographs
+from colorcapsnet.learn.checkpoints import Checkpoint
+from colorcapsnet.learn.data import Whole
+from colorcapsnet.learn.deep import DeepConfig
+from colorcapsnet.learn.photographs import Mixture, Portion
+from colorcapsnet.learn.shards import Preparation, prepare
+from colorcapsnet.learn.train_photographs import Pictures, Schedule, train
+
+ARCHIVES = {
+    "ilsvrc": ("tar:{data}/ilsvrc_photos.tar", 4),
+    "people": ("folder:{data}/stanford40", 20),
+    "sport": ("folder:{data}/lsp", 20),
+    "animals": ("folder:{data}/dogscats", 20),
+    "objects": ("caltech101:{data}/caltech101", 20),
+    "faces": ("lfw:{data}/lfw", 20),
+    "scenes": ("folder:{data}/miniplaces", 20),
+    "portraits": ("folder:{data}/utkface", 20),
+}
+"""Name -> where a set of photographs lies, and that 1 in so many is held out of training."""
+
+SETS = {
+    "photos": ("ilsvrc", "bsds"),
+    "people": ("people", "sport"),
+    "things": ("animals", "objects"),
+    "faces": ("faces", "portraits"),
+    "scenes": ("scenes",),
+}
+"""Prepared sets, each of one or two archives."""
+
+VALIDATION = {"bsds500/val": "folder:{data}/bsds500/val"}
+VALIDATED = 64  # photographs of each set, in the course of training
+WORKING_SIZE = 256  # at which validation looks at them
+
+TRAINED_ON = (
+    "ILSVRC (750 photographs) and BSDS500 train; Stanford 40 and Leeds Sports (people), Dogs-vs-Cats and Caltech-101 "
+    "(things), LFW and UTKFace (faces), MiniPlaces (scenes), less their held parts; the encoder on ImageNet"
+)
+
+LARGE = (("photos", 0.15), ("people", 0.35), ("things", 0.35), ("faces", 0.15))
+
+
+@dataclass(frozen=True)
+class DeepRecipe:
+    """A run.
+
+    Attributes:
+        name: what ``colorcapsnet train NAME`` takes.
+        doc: what it is.
+        expect: what should come out, and where that is known from.
+        cost: time on stated hardware.
+        portions: what batches are made of.
+        schedule: how long and how.
+        model: the network.
+        begin_from: the recipe whose result it starts with, or None.
+    """
+
+    name: str
+    doc: str
+    expect: str
+    cost: str
+    schedule: Schedule
+    portions: tuple[Portion, ...] = (
+        Portion(share=2, sets=LARGE, crop=192, batch=16),
+        Portion(share=1, sets=(("scenes", 1.0),), crop=128, batch=32, least=0.7),
+    )
+    model: DeepConfig = field(default_factory=DeepConfig)
+    begin_from: str | None = None
+
+    @property
+    def command(self) -> str:
+        """How to run it."""
+        return f"colorcapsnet train {self.name} --data FOLDER"
+
+
+_PROBE = Schedule(steps=2000)
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        DeepRecipe(
+            name="deep",
+            doc="entities that paint, on lite0",
+            expect="skill of 1.8 dB and more over gray on BSDS500 validation",
+            cost="14,000 steps: 80 min on two free cores",
+            schedule=Schedule(steps=14_000),
+        ),
+        DeepRecipe(
+            name="deep-large",
+            doc="goes on from deep with crops of 256, at a falling rate; ships as `deep`",
+            expect="skill of 2 dB over gray on BSDS500 validation",
+            cost="2,500 steps: 20 min on two free cores",
+            schedule=Schedule(steps=2_500, rise=50, fall=0.95, ramp=0.001),
+            portions=(
+                Portion(share=3, sets=LARGE, crop=256, batch=10),
+                Portion(share=1, sets=(("scenes", 1.0),), crop=160, batch=20, least=0.8),
+            ),
+            begin_from="deep",
+        ),
+        DeepRecipe(
+            name="probe-agreement",
+            doc="the network that ships, for ten minutes",
+            expect="what the other probes are compared with",
+            cost="2,000 steps: 10 min on two free cores",
+            schedule=_PROBE,
+        ),
+        DeepRecipe(
+            name="probe-self",
+            doc="self-routing: couplings from the child alone, in one pass",
+            expect="level with agreement (Hahn et al. 2019)",
+            cost="2,000 steps: 10 min on two free cores",
+            schedule=_PROBE,
+            model=DeepConfig(routing="self"),
+        ),
+        DeepRecipe(
+            name="probe-convolution",
+            doc="no capsules: a convolution head on the same encoder and pyramid (a U-Net)",
+            expect="within 0.1 dB of the entities",
+            cost="2,000 steps: 10 min on two free cores",
+            schedule=_PROBE,
+            model=DeepConfig(head="convolution"),
+        ),
+    )
+}
+
+
+def sets_of(recipe: DeepRecipe, folder: Path, shards: Path, jobs: int | None = None) -> tuple[Mixture, Pictures]:
+    """Prepare, or open, what a recipe learns from and is judged by.
+
+    The held part of every archive is written below ``shards/held`` first, so that training keeps away from it and its
+    near duplicates, and ``colorcapsnet evaluate`` can score it.
+
+    Args:
+        recipe: the run.
+        folder: of the data sets.
+        shards: folder of prepared sets.
+        jobs: processes that prepare.
+
+    Raises:
+        DataError: a data set is missing.
+    """
+    hold(folder, shards)
+    for name in SETS:
+        prepare(preparation(name, folder, shards), shards / "deep" / name, jobs)
+    used = sorted({name for portion in recipe.portions for name, _ in portion.sets})
+    mixture = Mixture(recipe.portions, photographs.open_sets(shards / "deep", used), recipe.schedule.seed)
+    pictures = {}
+    for name, spec in {**held_sets(shards), **{name: _at(spec, folder) for name, spec in VALIDATION.items()}}.items():
+        place = shards / "validation" / name
+        prepared = photographs.Photographs(prepare(Preparation(((spec, 0),), Whole()), place, jobs))
+        pictures[name] = photographs.validation_pictures(prepared, VALIDATED, WORKING_SIZE)
+    return mixture, pictures
+
+
+def preparation(name: str, folder: Path, shards: Path) -> Preparation:
+    """How a set of :data:`SETS` is prepared: held parts and near duplicates of what is validated on are left out."""
+    archives = {**ARCHIVES, "bsds": ("folder:{data}/bsds500/train", 0)}
+    sources = tuple((_at(spec, folder), one_in) for spec, one_in in (archives[archive] for archive in SETS[name]))
+    avoid = (*held_sets(shards).values(), *(_at(spec, folder) for spec in VALIDATION.values()))
+    return Preparation(sources, Whole(), avoid=avoid)
+
+
+def hold(folder: Path, shards: Path) -> None:
+    """Write the held part of every archive below ``shards/held``, once."""
+    for name, (spec, one_in) in ARCHIVES.items():
+        if not (shards / "held" / name).is_dir() and not data.write_held(
+            _at(spec, folder), one_in, shards / "held" / name
+        ):
+            raise DataError(f"{_at(spec, folder)} holds too few pictures: none falls to the part that is held out")
+
+
+def held_sets(shards: Path) -> dict[str, str]:
+    """Held parts by archive, as data sets."""
+    return {name: f"folder:{shards / 'held' / name}" for name in ARCHIVES}
+
+
+def _at(spec: str, folder: Path) -> str:
+    return spec.replace("{data}", str(folder))
+
+
+def lineage(name: str) -> list[DeepRecipe]:
+    """A recipe and those before it in its chain, the first one first."""
+    recipe = RECIPES[name]
+    return [*(lineage(recipe.begin_from) if recipe.begin_from else []), recipe]
+
+
+def describe() -> str:
+    """Every recipe in words, for ``train --list``."""
+    return "\n\n".join(
+        f"{recipe.name}\n  {recipe.doc}\n  expect      {recipe.expect}\n  cost        {recipe.cost}\n"
+        f"  command     {recipe.command}"
+        for recipe in RECIPES.values()
+    )
+
+
+def run(recipe: DeepRecipe, sets: tuple[Mixture, Pictures], runs: Path) -> Checkpoint:
+    """Train a recipe in ``runs/NAME``, beginning with the result of the recipe before it, if there is one.
+
+    Raises:
+        DataError: the result of the recipe before it is not there yet.
+    """
+    begin_from = None if recipe.begin_from is None else runs / recipe.begin_from / "last.safetensors"
+    if begin_from is not None and not begin_from.exists():
+        raise DataError(f"{begin_from} does not exist: run `colorcapsnet train {recipe.begin_from}` first")
+    mixture, pictures = sets
+    return train(
+        recipe.name, recipe.model, recipe.schedule, mixture, pictures, runs / recipe.name, begin_from=begin_from
+    )
+
+
+def prolonged(recipe: DeepRecipe, steps: int) -> DeepRecipe:
+    """The same recipe with other steps."""
+    return replace(recipe, schedule=replace(recipe.schedule, steps=steps))
