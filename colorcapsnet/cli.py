@@ -16,11 +16,13 @@ from colorcapsnet.errors import ColorCapsNetError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from colorcapsnet.learn.checkpoints import Checkpoint
     from colorcapsnet.report import Cell
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _PATH = click.Path(path_type=Path)
+_VIVID = ", vivid"
 
 
 class _Failure(click.ClickException):
@@ -49,6 +51,9 @@ def main() -> None:
 @click.argument("pictures", nargs=-1, required=True, type=_PATH)
 @click.option("-o", "--output", type=_PATH, help="File or folder to write to; by default beside the input.")
 @click.option("--model", default=None, metavar="NAME|FILE.onnx", help="Which network; see `colorcapsnet models`.")
+@click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True,
+              help="0 is gray, 1 what is likely, 2 vivid.")  # fmt: skip
+@click.option("--vivid", is_flag=True, help="As --strength 2.")
 @click.option("--as-published", is_flag=True, help="As the paper does: lightness redrawn, patches side by side.")
 @click.option("--stride", type=click.IntRange(1), help="Pixels between patches: smaller is smoother, slower.")
 @click.option("--format", "to", type=click.Choice(["png", "jpg", "tiff", "webp"]), help="Write another format.")
@@ -57,6 +62,8 @@ def colorize(
     pictures: tuple[Path, ...],
     output: Path | None,
     model: str | None,
+    strength: float,
+    vivid: bool,
     as_published: bool,
     stride: int | None,
     to: str | None,
@@ -70,16 +77,19 @@ def colorize(
     from colorcapsnet import batch, zoo
     from colorcapsnet.colorizer import Colorizer
 
+    strength = 2.0 if vivid else strength
+    if as_published and strength != 1:
+        raise click.UsageError("the published manner has no strength")
     jobs = batch.plan(pictures, output, format=to, overwrite=force)
     try:
         colorizer = Colorizer(model or zoo.DEFAULT, as_published=as_published, stride=stride)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--stride") from None
-    outcomes = batch.colorize_all(jobs, colorizer, overwrite=force)
+        raise click.UsageError(str(error)) from None
+    outcomes = batch.colorize_all(jobs, colorizer, strength=strength, overwrite=force)
     for outcome in outcomes:
         if outcome.status == "done":
             click.echo(click.format_filename(outcome.job.target))
-    click.echo(batch.summary(outcomes), err=True)
+    click.echo(f"{colorizer}: {batch.summary(outcomes)}", err=True)
     if any(outcome.status == "failed" for outcome in outcomes):
         sys.exit(1)
 
@@ -88,7 +98,12 @@ def colorize(
 @click.argument("truth", type=_FOLDER)
 @click.argument("outputs", required=False, type=_FOLDER)
 @click.option("--model", "models", multiple=True, metavar="NAME|FILE.onnx", help="A network to score; may be repeated.")
-@click.option("--as-published", is_flag=True, help="Score each network in the paper's manner, too.")
+@click.option("--as-published", is_flag=True, help="Score each patch network in the paper's manner, too.")
+@click.option("--also", multiple=True, type=_FOLDER, metavar="FOLDER", help="One more set; may be repeated.")
+@click.option("--against", multiple=True, metavar="ROW", help="Compare every row with this one, too.")
+@click.option("--uses", "as_uses", type=_FILE, help="Write what capsules are for, measured on TRUTH, as JSON.")
+@click.option("--segments", type=_FILE, help="Human segmentations of TRUTH, a tar of NAME_ANNOTATOR.png, for --uses.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Pictures at a time.", show_default=True)
 @click.option("--gray", type=click.Choice(["rec601", "l"]), default="rec601", help="What the networks are given.")
 @click.option("--resize", type=click.IntRange(11), help="Make every picture a square of this side first.")
 @click.option("--ssim", type=click.Choice(["uniform", "gaussian"]), default="uniform")
@@ -101,6 +116,11 @@ def evaluate(
     outputs: Path | None,
     models: tuple[str, ...],
     as_published: bool,
+    also: tuple[Path, ...],
+    against: tuple[str, ...],
+    as_uses: Path | None,
+    segments: Path | None,
+    jobs: int,
     as_json: Path | None,
     as_csv: Path | None,
     as_md: Path | None,
@@ -108,30 +128,53 @@ def evaluate(
 ) -> None:
     """Score networks, or a folder of OUTPUTS, on the photographs of the folder TRUTH.
 
-    Rows for the gray picture itself, a constant tint, and each picture's mean color stand beside them.
+    Rows for the gray picture itself, a constant tint, and each picture's mean color stand beside them. A network that
+    sees whole photographs has a second row for its vivid colors.
     """
     from colorcapsnet import evaluate as scores
-    from colorcapsnet import report
+    from colorcapsnet import report, uses
 
     if (outputs is None) == (not models):
         raise click.UsageError("give either a folder of OUTPUTS or --model NAME")
+    if outputs is not None and (also or against or as_uses):
+        raise click.UsageError("--also, --against and --uses need --model NAME instead of OUTPUTS")
     rules = scores.Protocol(**protocol)
+    asked: dict[str, Any] = {"jobs": jobs, "command": _command()}
+    rows = _colorizers(models, as_published, 1 if jobs > 1 else None)
+    seeing = {name: row for name, row in rows.items() if getattr(row, "card", None) and row.card.kind == "photograph"}
+    if as_uses is not None and not seeing:
+        raise click.UsageError("--uses needs a network that sees whole photographs")
+    people = uses.segmentations(segments) if as_uses and segments else None
     if outputs is not None:
-        evaluation = scores.evaluate_outputs(truth, outputs, rules, command=_command())
+        evaluation = scores.evaluate_outputs(truth, outputs, rules, **asked)
+    elif also:
+        sets = scores.name_sets([truth, *also])
+        evaluation = scores.evaluate_sets(sets, rows, rules, against=against, **asked)
     else:
-        evaluation = scores.evaluate_models(truth, _colorizers(models, as_published), rules, command=_command())
+        evaluation = scores.evaluate_models(truth, rows, rules, against=against, **asked)
     for write, path in ((scores.save_json, as_json), (scores.to_csv, as_csv), (scores.to_markdown, as_md)):
         if path is not None:
             write(evaluation, path)
     click.echo(report.markdown(evaluation))
+    if as_uses is not None:
+        measured = {name: uses.measure(truth, row, segments=people, **asked) for name, row in seeing.items()}
+        scores.save_json({"uses": {scores.set_name(truth): measured}}, as_uses)
+        click.echo(report.uses_table(measured))
 
 
-def _colorizers(models: Sequence[str], as_published: bool) -> dict[str, Any]:
+def _colorizers(models: Sequence[str], as_published: bool, threads: int | None = None) -> dict[str, Any]:
+    """Rows by name: each model, its vivid colors if it has them, its published manner if asked for."""
     from colorcapsnet.colorizer import Colorizer
+    from colorcapsnet.evaluate import AtStrength
 
-    rows = {Path(model).stem: Colorizer(model) for model in models}
-    if as_published:
-        rows |= {f"{Path(model).stem}, as published": Colorizer(model, as_published=True) for model in models}
+    rows: dict[str, Any] = {}
+    for model in models:
+        name, colorizer = Path(model).stem, Colorizer(model, threads=threads)
+        rows[name] = colorizer
+        if colorizer.card.kind == "photograph":
+            rows[f"{name}{_VIVID}"] = AtStrength(colorizer, 2.0)
+        elif as_published:
+            rows[f"{name}, as published"] = Colorizer(model, as_published=True, threads=threads)
     return rows
 
 
@@ -155,34 +198,72 @@ def report() -> None:
 
 @report.command()
 @click.argument("truth", type=_FOLDER)
-@click.argument("outputs", type=_FOLDER)
+@click.argument("outputs", required=False, type=_FOLDER)
 @click.option("-o", "--output", type=_FILE, required=True, help="The picture to write.")
-@click.option("--pick", type=click.IntRange(1), help="Only so many: from the best by skill to the worst, evenly.")
-def sheet(truth: Path, outputs: Path, output: Path, pick: int | None) -> None:
-    """Show the photographs of TRUTH as gray | color | truth, the colors from the folder OUTPUTS."""
+@click.option("--model", "models", multiple=True, metavar="NAME|FILE.onnx", help="A network to show; may be repeated.")
+@click.option("--vivid", is_flag=True, help="Show the vivid colors of networks that have them, too.")
+@click.option("--pick", type=click.IntRange(1), help="Only so many: from the best by skill, of the last model, to "
+              "the worst, evenly.")  # fmt: skip
+def sheet(
+    truth: Path, outputs: Path | None, output: Path, models: tuple[str, ...], vivid: bool, pick: int | None
+) -> None:
+    """Show the photographs of TRUTH as gray | color | truth, the colors from the folder OUTPUTS or from networks."""
     from colorcapsnet import evaluate, report
 
-    pairs = evaluate.pairs(truth, outputs)
-    shown = evaluate.spread_by_skill(pairs, pick) if pick else pairs
-    report.sheet(("gray", "color", "truth"), _sheet_rows(shown), output)
+    if (outputs is None) == (not models):
+        raise click.UsageError("give either a folder of OUTPUTS or --model NAME")
+    if outputs is not None:
+        files = {name: file for name, _, file in evaluate.pairs(truth, outputs)}
+        ways: dict[str, Any] = {"color": lambda name, gray: evaluate.read(files[name])}
+    else:
+        rows = {name: row for name, row in _colorizers(models, False).items() if vivid or not name.endswith(_VIVID)}
+        ways = {name: lambda _, gray, row=row: row.colorize(gray) for name, row in rows.items()}
+    named = evaluate.photographs(truth)
+    judge = ways[[name for name in ways if not name.endswith(_VIVID)][-1]]
+    shown = evaluate.spread_by_skill(named, judge, pick) if pick else list(named)
+    report.sheet(("gray", *ways, "truth"), _sheet_rows({name: named[name] for name in shown}, ways), output)
     click.echo(output)
 
 
-def _sheet_rows(pairs: Sequence[tuple[str, Path, Path]]) -> Iterator[Sequence[Cell]]:
+def _sheet_rows(named: dict[str, Path], ways: dict[str, Any]) -> Iterator[Sequence[Cell]]:
     import numpy as np
 
     from colorcapsnet import color, evaluate, metrics
     from colorcapsnet.report import Cell
 
-    for name, photograph, colored in pairs:
-        rgb, output = evaluate.read(photograph), evaluate.read(colored)
-        gray = np.dstack([np.asarray(color.gray(rgb), np.uint8)] * 3)
-        shown = (
-            (gray, f"{metrics.psnr(rgb, gray):.1f} dB"),
-            (output, f"{metrics.psnr(rgb, output):.1f} dB"),
-            (rgb, name),
-        )
-        yield [Cell(picture, caption) for picture, caption in shown]
+    for name, photograph in named.items():
+        rgb = evaluate.read(photograph)
+        gray = np.asarray(color.gray(rgb), np.uint8)
+        shown = [np.dstack([gray] * 3), *(way(name, gray) for way in ways.values())]
+        yield [*(Cell(picture, f"{metrics.psnr(rgb, picture):.1f} dB") for picture in shown), Cell(rgb, name)]
+
+
+@report.command()
+@click.argument("pictures", nargs=-1, required=True, type=_FILE)
+@click.option("-o", "--output", type=_FILE, required=True, help="The picture to write.")
+@click.option("--model", default=None, metavar="NAME|FILE.onnx", help="Which network; see `colorcapsnet models`.")
+def capsules(pictures: tuple[Path, ...], output: Path, model: str | None) -> None:
+    """Show what the capsules of a network make of PICTURES: gray | capsules | mean | vivid | confidence."""
+    from colorcapsnet import report, zoo
+    from colorcapsnet.colorizer import Colorizer
+
+    colorizer = Colorizer(model or zoo.DEFAULT)
+    rows = (report.capsule_row(colorizer.open(picture), picture.name) for picture in pictures)
+    report.sheet(report.CAPSULE_COLUMNS, rows, output)
+    click.echo(output)
+
+
+@report.command()
+@click.argument("scores", nargs=-1, required=True, type=click.Path(dir_okay=False, exists=True, path_type=Path))
+@click.option("-o", "--output", type=_FILE, required=True, help="The Markdown file to write.")
+@click.option("--model", default="deep", help="Whose rows are judged.", show_default=True)
+def targets(scores: tuple[Path, ...], output: Path, model: str) -> None:
+    """Compare the JSON files of `evaluate --also` and `evaluate --uses` with what a model should reach."""
+    from colorcapsnet import evaluate, report
+
+    table = report.targets(report.Found.read([evaluate.load_json(path) for path in scores], model))
+    evaluate.write_text(output, table)
+    click.echo(table)
 
 
 @main.command()
@@ -231,6 +312,7 @@ def prepare(
 @click.option("--shards", type=_FOLDER, default=Path("shards"), help="Where prepared sets go.", show_default=True)
 @click.option("--runs", type=_FOLDER, default=Path("runs"), help="Where checkpoints go.", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's; also prolongs a finished run.")
+@click.option("--steps", type=click.IntRange(1), help="Likewise, for networks of the whole photograph.")
 @click.option("--estimate", "only_estimate", is_flag=True, help="Say what it would cost, and stop.")
 @click.option("--vgg", type=_FILE, help="Checkpoint of VGG-19, whose first two layers begin the network.")
 def train(
@@ -240,31 +322,57 @@ def train(
     shards: Path,
     runs: Path,
     epochs: int | None,
+    steps: int | None,
     only_estimate: bool,
     vgg: Path | None,
 ) -> None:
     """Train the recipe NAME, or go on with it: prepare its data, say what it costs, then run."""
     _need_training()
+    from colorcapsnet.learn import deep_recipes, recipes
+
+    if show:
+        click.echo(f"{recipes.describe()}\n\n{deep_recipes.describe()}")
+        return
+    known = [*recipes.RECIPES, *deep_recipes.RECIPES]
+    if name not in known or data is None:
+        raise click.UsageError(f"give --data and a recipe: {', '.join(known)}")
+    train_it = _train_patches if name in recipes.RECIPES else _train_photographs
+    try:
+        final = train_it(name, data, shards, runs, epochs or steps, only_estimate, vgg)
+    except KeyboardInterrupt:
+        raise click.ClickException(f"stopped; the same command goes on from {runs / name}") from None
+    if final is not None:
+        click.echo(json.dumps(final.history[-1]))
+
+
+def _train_patches(
+    name: str, data: Path, shards: Path, runs: Path, epochs: int | None, only_estimate: bool, vgg: Path | None
+) -> Checkpoint | None:
     from colorcapsnet.learn import recipes
     from colorcapsnet.learn.train import estimate
 
-    if show:
-        click.echo(recipes.describe())
-        return
-    if name not in recipes.RECIPES or data is None:
-        raise click.UsageError(f"give --data and a recipe: {', '.join(recipes.RECIPES)}")
     recipe = recipes.RECIPES[name]
     if epochs:
         recipe = replace(recipe, schedule=replace(recipe.schedule, epochs=epochs))
     sets = recipes.sets_of(recipe, data, shards)
     click.echo(f"{recipe.name}: {estimate(recipe.model, recipe.schedule, sets[0])}", err=True)
-    if only_estimate:
-        return
-    try:
-        final = recipes.run(recipe, sets, runs, vgg)
-    except KeyboardInterrupt:
-        raise click.ClickException(f"stopped; the same command goes on from {runs / recipe.name}") from None
-    click.echo(json.dumps(final.history[-1]))
+    return None if only_estimate else recipes.run(recipe, sets, runs, vgg)
+
+
+def _train_photographs(
+    name: str, data: Path, shards: Path, runs: Path, steps: int | None, only_estimate: bool, vgg: Path | None
+) -> Checkpoint | None:
+    from colorcapsnet.learn import deep_recipes
+    from colorcapsnet.learn.train_photographs import estimate
+
+    if vgg is not None:
+        raise click.UsageError(f"{name} begins with an encoder that knows ImageNet: --vgg is for the paper's network")
+    recipe = deep_recipes.RECIPES[name]
+    if steps:
+        recipe = deep_recipes.prolonged(recipe, steps)
+    mixture, pictures = deep_recipes.sets_of(recipe, data, shards)
+    click.echo(f"{recipe.name}: {estimate(recipe.model, recipe.schedule, mixture)}", err=True)
+    return None if only_estimate else deep_recipes.run(recipe, (mixture, pictures), runs)
 
 
 @main.command()
@@ -282,9 +390,8 @@ def export(checkpoint: Path, name: str, pictures: Path, output: Path) -> None:
     model = write(checkpoint, output, name, pictures)
     scores = evaluate.evaluate_models(pictures, _colorizers([str(model)], as_published=True), command=_command())
     card = zoo.Card.load(model.with_suffix(".json"))
-    set_name = "/".join(pictures.resolve().parts[-2:])
     kept = {"manifest": scores["set"]["manifest"], "rows": scores["summary"]}
-    replace(card, scores={set_name: kept}).save(model.with_suffix(".json"))
+    replace(card, scores={evaluate.set_name(pictures): kept}).save(model.with_suffix(".json"))
     click.echo(report.markdown(scores))
     click.echo(model)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from colorcapsnet import color, pictures
-from tests.tiny import write_model
+from tests.tiny import write_model, write_photograph_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -104,9 +104,31 @@ def test_clashing_names_are_refused_before_the_first_picture(run, tmp_path, tiny
 
 def test_as_published_redraws_lightness(run, tmp_path):
     small(tmp_path / "a.png")
-    run("colorize", "a.png", "-o", "b.png", "--as-published")
+    run("colorize", "a.png", "-o", "b.png", "--model", "paper", "--as-published")
     gray = color.gray(pictures.read(tmp_path / "a.png").array)
     assert not np.array_equal(color.gray_of(pictures.read(tmp_path / "b.png").array), gray)
+
+
+def test_a_model_of_photographs_colors_and_says_what_it_sees(run, tmp_path):
+    model = write_photograph_model(tmp_path)
+    small(tmp_path / "a.png", (90, 120))
+    done = run("colorize", "a.png", "--model", model)
+    assert done.stdout == "a-color.png\n"
+    assert done.stderr.splitlines()[-1] == "tiny-photo, photographs at about 64×64 pixels: 1 colored"
+    run("colorize", "a.png", "-o", "same.png", "--model", model, "--strength", "1")
+    assert (tmp_path / "same.png").read_bytes() == (tmp_path / "a-color.png").read_bytes()
+
+
+@pytest.mark.parametrize("write", [write_model, write_photograph_model])
+def test_strength_and_vivid(run, tmp_path, write):
+    model = write(tmp_path)
+    small(tmp_path / "a.png")
+    chroma = []
+    for name, options in {"0": ["--strength", "0"], "1": [], "2": ["--strength", "2"], "v": ["--vivid"]}.items():
+        run("colorize", "a.png", "-o", f"{name}.png", "--model", model, *options)
+        lab = color.srgb_to_lab(pictures.read(tmp_path / f"{name}.png").array)
+        chroma.append(np.hypot(lab[..., 1], lab[..., 2]).mean())
+    assert chroma[0] < 1e-3 < chroma[1] < chroma[2] == chroma[3]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +159,11 @@ def test_bad_input_ends_in_one_line_and_exit_1(run, tmp_path, arguments, message
     ("arguments", "message"),
     [
         (["colorize"], "Missing argument"),
-        (["colorize", "a.png", "--stride", "12"], "the stride is 1 to 9"),
+        (["colorize", "a.png", "--model", "paper", "--stride", "12"], "the stride is 1 to 9"),
+        (["colorize", "a.png", "--model", "tiny-photo.onnx", "--stride", "3"], "tiny-photo sees whole photographs"),
+        (["colorize", "a.png", "--model", "tiny-photo.onnx", "--as-published"], "tiny-photo sees whole photographs"),
+        (["colorize", "a.png", "--strength", "2.5"], "2.5 is not in the range 0<=x<=2"),
+        (["colorize", "a.png", "--model", "paper", "--as-published", "--vivid"], "has no strength"),
         (["evaluate", "."], "give either a folder of OUTPUTS or --model NAME"),
         (["train", "paper-9", "--data", "."], "paper-1-ilsvrc"),
         (["sing"], "No such command"),
@@ -145,6 +171,7 @@ def test_bad_input_ends_in_one_line_and_exit_1(run, tmp_path, arguments, message
 )
 def test_a_wrong_call_says_how_it_is_right_and_exits_2(run, tmp_path, arguments, message):
     small(tmp_path / "a.png")
+    write_photograph_model(tmp_path)
     assert message in run(*arguments, code=2).stderr
 
 
