@@ -27,11 +27,11 @@ _MARGIN = 0.49  # a code whose lightness lies this close to the gray's comes bac
 # linear sRGB -> XYZ, ITU-R BT.709 primaries, with the digits that OpenCV and scikit-image use
 _XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 _TO_XYZ = _XYZ / _XYZ.sum(axis=1, keepdims=True)  # XYZ relative to white: each row sums to 1
-_FROM_XYZ = np.linalg.inv(_TO_XYZ)  # its rows sum to 1 as well
+FROM_XYZ = np.linalg.inv(_TO_XYZ)  # XYZ relative to white -> linear sRGB; its rows sum to 1 as well
 # The same two maps with the middle coordinate subtracted from the others first: (R-G, G, B-G) -> XYZ and
 # (X-Y, Y, Z-Y) -> RGB. The middle column is then exactly 1, and equal inputs give exactly equal outputs.
 _RGB_TO_XYZ = np.column_stack([_TO_XYZ[:, 0], np.ones(3), _TO_XYZ[:, 2]]).astype(np.float32)
-_XYZ_TO_RGB = np.column_stack([_FROM_XYZ[:, 0], np.ones(3), _FROM_XYZ[:, 2]]).astype(np.float32)
+_XYZ_TO_RGB = np.column_stack([FROM_XYZ[:, 0], np.ones(3), FROM_XYZ[:, 2]]).astype(np.float32)
 _LUMINANCE = _TO_XYZ[1].astype(np.float32)
 
 _CODE_SCALE = np.array([2.55, 1, 1], np.float32)

@@ -114,11 +114,14 @@ def adam_state(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict
 
 
 def restore_adam(optimizer: torch.optim.Optimizer, model: torch.nn.Module, adam: dict[str, Tensor]) -> None:
-    """Put back what :func:`adam_state` took."""
+    """Put back what :func:`adam_state` took, in the memory layout of the parameters, which fused steps go by."""
+    parameters = dict(model.named_parameters())
     state: dict[int, dict[str, Tensor]] = {}
     for index, name in enumerate(_names(optimizer, model)):
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        state[index] = {key: adam[f"{name}.{key}"] for key in keys if f"{name}.{key}" in adam}
+        moments = {key: adam[f"{name}.{key}"] for key in ("exp_avg", "exp_avg_sq") if f"{name}.{key}" in adam}
+        state[index] = {key: torch.empty_like(parameters[name]).copy_(value) for key, value in moments.items()}
+        if f"{name}.step" in adam:
+            state[index]["step"] = adam[f"{name}.step"]
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from colorcapsnet import color
 from colorcapsnet.learn import encoders
 from colorcapsnet.learn.capsules import normalized, route_by_attention, weighted_poses, widen
 from colorcapsnet.learn.encoders import Encoder, Kind, Unit
@@ -35,8 +36,11 @@ WIDTHS = (128, 128, 96, 64)  # of the pyramid at strides 32, 16, 8, 4
 STEM = 3  # stages of the encoder, up to stride 8, that stay as ImageNet left them
 KEY = 32  # dimensions in which cells and entities are matched
 TOWER = 96  # hidden units between an entity's pose and its colors
+LEAST, REACH, WIDTH = 0.05, 0.8, 0.6
+"""Of a mode: its least weight, how far from the center it is placed before the modes' mean is put back there, and its
+largest deviation. Without bounds, a mode of no weight goes to infinity to hold the mean where the others left it."""
 FREEDOM = 4.0  # degrees of freedom of the likelihood's Student kernels
-EPSILON = 1e-3  # added to a picture's mean squared error, (ab / 50)², before its logarithm
+EPSILON = 5e-5  # added to a picture's mean squared error, of sRGB in 0..1, before its logarithm
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,8 @@ class DeepColorCapsNet(nn.Module):
             painted: Tensor = self.convolution(self.pyramid(self.encoder(gray))[1])
             return painted
         known: Painted = self(gray)
-        return known.ab()
+        with torch.autocast(gray.device.type, enabled=False):
+            return known.ab()
 
 
 class Pyramid(nn.Module):
@@ -237,10 +242,10 @@ class Entities(nn.Module):
         """Weights ``(N, K, M)``, means ``(N, K, M, 2)`` and deviations ``(N, K, M)``; the modes' mean is ``center``."""
         number = self.config.modes
         logits, apart, width = self.doubt(known).split([number, 2 * number, number], dim=2)
-        weight = logits.softmax(dim=2)
-        apart = apart.unflatten(2, (number, 2))
+        weight = logits.softmax(dim=2) * (1 - number * LEAST) + LEAST
+        apart = REACH * apart.unflatten(2, (number, 2)).tanh()
         apart = apart - (weight[..., None] * apart).sum(dim=2, keepdim=True)
-        return weight, center[:, :, None] + apart, F.softplus(width - 1) + 0.02
+        return weight, center[:, :, None] + apart, WIDTH * (width - 1).sigmoid() + 0.02
 
 
 class Tower(nn.Module):
@@ -292,8 +297,28 @@ class Pressures:
 
 
 def log_error(ab: Tensor, truth: Tensor) -> Tensor:
-    """Mean over pictures of log(mean squared error + ε): what skill averages; both ``(N, 2, h, w)`` in ab / 50."""
-    return ((ab - truth).square().mean(dim=(1, 2, 3)) + EPSILON).log().mean()
+    """Mean over pictures of log(mean squared error of sRGB + ε), at the true L: minus what skill averages.
+
+    Args:
+        ab: ``(N, 2, h, w)``, ab / 50.
+        truth: Lab ``(N, 3, h, w)``.
+    """
+    lightness, true_ab = truth[:, :1], truth[:, 1:]
+    off = to_srgb(lightness, UNIT * ab) - to_srgb(lightness, true_ab)
+    return (off.square().mean(dim=(1, 2, 3)) + EPSILON).log().mean()
+
+
+def to_srgb(lightness: Tensor, ab: Tensor) -> Tensor:
+    """L ``(N, 1, h, w)`` and ab ``(N, 2, h, w)`` -> sRGB ``(N, 3, h, w)``, 0..1 inside the gamut.
+
+    As :func:`colorcapsnet.color.lab_to_srgb`, but beyond white values go on instead of being clipped, and below black
+    they go on in the straight line of the dark end, so that a color outside has a gradient that leads back.
+    """
+    fy = (lightness + 16) / 116
+    f = torch.cat([fy + ab[:, :1] / 500, fy, fy - ab[:, 1:] / 200], dim=1)
+    xyz = torch.where(f > 6 / 29, f**3, (f - 4 / 29) * (3 * (6 / 29) ** 2))
+    light = torch.einsum("cx,nxhw->nchw", xyz.new_tensor(color.FROM_XYZ), xyz)
+    return torch.where(light > 0.0031308, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, light * 12.92)
 
 
 def loss_terms(painted: Painted, truth: Tensor, cells: int = 256) -> dict[str, Tensor]:
@@ -301,7 +326,7 @@ def loss_terms(painted: Painted, truth: Tensor, cells: int = 256) -> dict[str, T
 
     Args:
         painted: of N pictures.
-        truth: their colors ab / 50 at the cells, ``(N, 2, h, w)``.
+        truth: their Lab at the cells, ``(N, 3, h, w)``.
         cells: how many of each picture, evenly spread, the likelihood is taken at.
     """
     mean_coupling = painted.coupling.mean(dim=(0, 2, 3))
@@ -309,7 +334,7 @@ def loss_terms(painted: Painted, truth: Tensor, cells: int = 256) -> dict[str, T
     ab = torch.einsum("nkhw,nkc->nchw", painted.coupling, painted.center) + local
     return {
         "error": log_error(ab, truth),
-        "likelihood": -log_likelihood(painted, truth, cells),
+        "likelihood": -log_likelihood(painted, truth[:, 1:] / UNIT, cells),
         "entropy": -(painted.coupling * (painted.coupling + 1e-6).log()).sum(dim=1).mean(),
         "balance": (mean_coupling * (mean_coupling + 1e-6).log()).sum() + math.log(len(mean_coupling)),
         "local": local.square().mean(),

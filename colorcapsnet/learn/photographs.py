@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from colorcapsnet import scale
+from colorcapsnet import color, scale
 from colorcapsnet.errors import DataError
 from colorcapsnet.learn import aging
 from colorcapsnet.learn.data import sha256
@@ -107,7 +107,7 @@ class Mixture:
         """Batch ``number``.
 
         Returns:
-            Gray ``(N, C, C)`` uint8, and the true ab ``(N, 2, C / 4, C / 4)`` at the cells.
+            Gray ``(N, C, C)`` uint8, and the true Lab ``(N, 3, C / 4, C / 4)`` at the cells.
         """
         rng = np.random.default_rng((self.seed, number))
         shares = np.array([portion.share for portion in self.portions])
@@ -115,8 +115,8 @@ class Mixture:
         names, often = zip(*portion.sets, strict=True)
         chosen = rng.choice(len(names), portion.batch, p=np.array(often) / sum(often))
         crops = [self._crop(self.sets[names[place]], portion, rng) for place in chosen]
-        gray, ab = zip(*crops, strict=True)
-        return np.stack(gray), np.stack(ab)
+        gray, lab = zip(*crops, strict=True)
+        return np.stack(gray), np.stack(lab)
 
     def _crop(
         self, photographs: Photographs, portion: Portion, rng: np.random.Generator
@@ -128,7 +128,7 @@ class Mixture:
         gray = np.ascontiguousarray(crop[..., 0])
         if rng.random() < self.aged:
             gray = aging.age(gray, rng)
-        return gray, cells(crop[..., 1:])
+        return gray, cells(crop)
 
     @cached_property
     def sha256(self) -> str:
@@ -155,11 +155,15 @@ def resized(part: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(np.ascontiguousarray(part), (side, side), interpolation=how), np.uint8)
 
 
-def cells(coded_ab: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """8-bit ab ``(H, W, 2)`` -> mean ab of every cell, ``(2, H / 4, W / 4)``."""
-    height, width = (side // STRIDE for side in coded_ab.shape[:2])
-    mean = cv2.resize(np.ascontiguousarray(coded_ab).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(np.moveaxis(mean - 128, -1, 0), np.float32)
+def cells(photograph: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Gray, a + 128, b + 128 ``(H, W, 3)`` uint8 -> Lab of every cell, ``(3, H / 4, W / 4)``: gray's L, mean ab."""
+    height, width = (side // STRIDE for side in photograph.shape[:2])
+    coded = np.ascontiguousarray(photograph)
+    mean = cv2.resize(coded.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) - 128
+    gray = cv2.resize(np.ascontiguousarray(coded[..., 0]), (width, height), interpolation=cv2.INTER_AREA)
+    return np.stack([np.asarray(color.lightness(np.asarray(gray, np.uint8))), mean[..., 1], mean[..., 2]]).astype(
+        np.float32
+    )
 
 
 def open_sets(folder: Path, names: Sequence[str]) -> dict[str, Photographs]:
@@ -172,10 +176,10 @@ def open_sets(folder: Path, names: Sequence[str]) -> dict[str, Photographs]:
 
 
 def validation_pictures(photographs: Photographs, count: int, size: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Some photographs, evenly spread over a set, at working size: gray ``(H, W)`` uint8 and ab ``(2, H/4, W/4)``."""
+    """Some photographs, evenly spread over a set, at working size: gray ``(H, W)`` uint8 and Lab ``(3, H/4, W/4)``."""
     pictures = []
     for index in np.unique(np.linspace(0, len(photographs) - 1, min(count, len(photographs))).astype(int)):
         photograph = photographs[int(index)]
         small = scale.fit(photograph, *scale.working_shape(photograph.shape[0], photograph.shape[1], size))
-        pictures.append((np.ascontiguousarray(small[..., 0]), cells(small[..., 1:])))
+        pictures.append((np.ascontiguousarray(small[..., 0]), cells(small)))
     return pictures

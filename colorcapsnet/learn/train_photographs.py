@@ -11,6 +11,7 @@ goes on as if it had not been. Its folder::
 from __future__ import annotations
 
 import json
+import math
 import queue
 import resource
 import threading
@@ -167,8 +168,7 @@ def step(run: Run, batch: Batch) -> dict[str, float]:
     """One step: the loss, its gradient, AdamW, the average of weights. Returns the terms of the loss before it."""
     schedule = run.schedule
     gray, truth = (torch.from_numpy(array) for array in batch)
-    with autocast(schedule.bf16):
-        terms = terms_of(run.model, gray.float() / 255, truth / deep.UNIT)
+    terms = terms_of(run.model, gray.float() / 255, truth, bf16=schedule.bf16)
     loss = deep.total(terms, schedule.pressures, min(1.0, run.step / (schedule.ramp * schedule.steps)))
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -181,11 +181,13 @@ def step(run: Run, batch: Batch) -> dict[str, float]:
     return {name: term.item() for name, term in terms.items()}
 
 
-def terms_of(model: DeepColorCapsNet, gray: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Terms of the loss of gray ``(N, H, W)`` in 0..1 and true ab / 50 ``(N, 2, h, w)``, for either head."""
-    if model.entities is None:
-        return {"error": deep.log_error(model.ab(gray), truth)}
-    return deep.loss_terms(model(gray), truth)
+def terms_of(model: DeepColorCapsNet, gray: Tensor, truth: Tensor, *, bf16: bool) -> dict[str, Tensor]:
+    """Terms of the loss, in float32, of gray ``(N, H, W)`` in 0..1 and true Lab ``(N, 3, h, w)``, for either head."""
+    with autocast(bf16):
+        found = model(gray) if model.entities is not None else model.ab(gray)
+    if isinstance(found, deep.Painted):
+        return deep.loss_terms(found, truth)
+    return {"error": deep.log_error(found, truth)}
 
 
 def autocast(bf16: bool) -> Any:  # noqa: ANN401
@@ -195,15 +197,17 @@ def autocast(bf16: bool) -> Any:  # noqa: ANN401
 
 @torch.no_grad()
 def validate(model: DeepColorCapsNet, validation: Pictures, *, bf16: bool) -> dict[str, Any]:
-    """Skill in ab: mean over pictures of 10 log10(mean square of true ab / mean squared error), by set."""
+    """Skill at the cells, in dB over gray, by set: its mean over pictures and its tenth percentile."""
     model.eval()
     skills: dict[str, Any] = {}
     for name, pictures in validation.items():
         skill = []
-        for gray, ab in pictures:
+        for gray, lab in pictures:
+            truth = torch.from_numpy(lab)[None]
             with autocast(bf16):
-                found = model.ab(torch.from_numpy(gray)[None].float() / 255)[0].float().numpy() * deep.UNIT
-            skill.append(10 * np.log10(np.square(ab).mean() / np.square(ab - found).mean()))
+                found = model.ab(torch.from_numpy(gray)[None].float() / 255).float()
+            gain = deep.log_error(torch.zeros_like(found), truth) - deep.log_error(found, truth)
+            skill.append(10 / math.log(10) * gain.item())
         skills[name] = {"skill": float(np.mean(skill)), "p10": float(np.percentile(skill, 10))}
     model.train()
     return skills
@@ -272,8 +276,8 @@ def _begin(name: str, config: DeepConfig, schedule: Schedule, data: str, begin_f
 
 def _average(run: Run) -> None:
     keep = min(run.schedule.average, run.step / (run.step + 10))
-    moving = {name: p.detach() for name, p in run.model.named_parameters() if p.requires_grad}
-    torch._foreach_lerp_(list(run.averaged.values()), list(moving.values()), 1 - keep)
+    moving = dict(run.model.named_parameters())
+    torch._foreach_lerp_(list(run.averaged.values()), [moving[name].detach() for name in run.averaged], 1 - keep)
 
 
 def _resume(run: Run, path: Path) -> None:

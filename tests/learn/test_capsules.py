@@ -13,7 +13,9 @@ from colorcapsnet.learn.capsules import (
     ClassCapsules,
     PrimaryCapsules,
     margin_loss,
+    normalized,
     route_by_agreement,
+    route_by_attention,
     squash,
     votes,
 )
@@ -218,3 +220,38 @@ class TestCapsNet:
         drawn = network.redraw(capsules, labels)
         by_hand = sum(((drawn[n] - pictures[n]) ** 2).sum() for n in range(2)) / 2
         torch.testing.assert_close(network.loss(pictures, labels), margin_loss(capsules, labels) + 0.0005 * by_hand)
+
+
+class TestRouteByAttention:
+    @settings(max_examples=15)
+    @given(seeds, st.integers(1, 4))
+    def test_is_the_loops(self, seed, steps):
+        votes, start, bias = random(2, 5, 3, 4, seed=seed), random(3, 4, seed=seed + 1), random(4, seed=seed + 2)
+        poses, couplings = route_by_attention(votes, start, bias, steps)
+        expected = oracle.route_by_attention(votes.tolist(), start.tolist(), bias.tolist(), steps)
+        torch.testing.assert_close(poses, torch.tensor(expected[0], dtype=torch.float64))
+        torch.testing.assert_close(couplings, torch.tensor(expected[1], dtype=torch.float64))
+
+    def test_an_input_that_agrees_with_nothing_goes_to_none(self):
+        bias = torch.tensor([0.0, 0.0, 30.0], dtype=torch.float64)
+        _, couplings = route_by_attention(random(1, 6, 2, 4), random(2, 4), bias, 2)
+        assert couplings.max() < 1e-6
+
+    def test_the_order_of_inputs_means_nothing(self):
+        votes, order = random(1, 6, 3, 4), torch.tensor([4, 2, 0, 5, 1, 3])
+        start, bias = random(3, 4, seed=1), torch.zeros(4, dtype=torch.float64)
+        poses, couplings = route_by_attention(votes, start, bias, 3)
+        again, mixed = route_by_attention(votes[:, order], start, bias, 3)
+        torch.testing.assert_close(again, poses)
+        torch.testing.assert_close(mixed, couplings[:, order])
+
+    def test_takes_at_least_one_step(self):
+        with pytest.raises(ValueError, match="1 step or more"):
+            route_by_attention(random(1, 2, 2, 2), random(2, 2), torch.zeros(3), 0)
+
+
+@settings(max_examples=20)
+@given(seeds, st.integers(2, 20))
+def test_normalized_is_layer_norm(seed, dims):
+    poses = random(3, 4, dims, seed=seed)
+    torch.testing.assert_close(normalized(poses), F.layer_norm(poses, (dims,)))

@@ -150,3 +150,52 @@ def test_thinning_reproduces_the_papers_totals_as_far_as_they_can_be():
 def test_impossible_sampling_is_refused():
     with pytest.raises(ValueError, match="1 or more, not 9, 0"):
         data.Sampling(9, every=0)
+
+
+def test_lfw_gives_the_middle_and_holds_a_person_out_as_a_whole(tmp_path):
+    write_pictures(tmp_path, ["Ann_Lee_0001.png", "Ann_Lee_0002.png", "Bo_0001.png"], size=(200, 190))
+    ann, also_ann, bo = data.open_set(f"lfw:{tmp_path}")
+    assert (ann.group, also_ann.group, bo.group) == ("Ann_Lee", "Ann_Lee", "Bo")
+    assert data.read_coded(ann, ann.read()).shape == (175, 175, 4)
+    assert np.array_equal(data.read_gray(ann, ann.read()), data.read_coded(ann, ann.read())[..., 0])
+    for one_in in range(2, 12):
+        assert data.is_held(ann, ann.read(), one_in) == data.is_held(also_ann, also_ann.read(), one_in)
+
+
+def test_caltech_101_is_taken_without_its_plants(tmp_path):
+    write_pictures(tmp_path, ["chair/1.png", "lotus/1.png", "sunflower/2.png"])
+    assert names(f"caltech101:{tmp_path}") == ["chair/1.png"]
+
+
+def test_the_held_part_is_written_as_the_files_themselves(tmp_path):
+    write_pictures(tmp_path / "in", [f"x/{n}.png" for n in range(12)])
+    expected = {p.name for p in (tmp_path / "in/x").iterdir() if int(data.sha256(p.read_bytes()), 16) % 3 == 0}
+    for _ in range(2):  # the second time nothing changes
+        assert data.write_held(str(tmp_path / "in"), 3, tmp_path / "held") == len(expected)
+        assert {p.name for p in (tmp_path / "held").rglob("*.png")} == expected
+    for name in expected:
+        assert (tmp_path / "held/x" / name).read_bytes() == (tmp_path / "in/x" / name).read_bytes()
+
+
+def test_the_held_middle_of_a_picture_is_written_without_loss(tmp_path):
+    write_pictures(tmp_path / "in", ["Ann_0001.jpg"], size=(200, 200))
+    assert data.write_held(f"lfw:{tmp_path / 'in'}", 1, tmp_path / "held") == 1
+    (source,) = data.open_set(f"lfw:{tmp_path / 'in'}")
+    found = data.open_set(str(tmp_path / "held"))[0]
+    assert np.array_equal(data.read_coded(found, found.read()), data.read_coded(source, source.read()))
+
+
+@pytest.mark.parametrize(("size", "expected"), [((60, 90), (40, 60)), ((30, 50), (30, 50))])
+def test_whole_photographs_are_shrunk_never_enlarged(size, expected):
+    coded = data.coded(np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8))
+    (whole,) = data.Whole(40).cut(coded, "0")
+    assert whole.shape == (*expected, 3)
+    if size == expected:
+        assert np.array_equal(whole, coded[..., [0, 2, 3]])
+
+
+def test_cut_outs_on_white_are_left_out():
+    coded = data.coded(np.full((40, 40, 3), 120, np.uint8))
+    assert len(data.Whole().cut(coded, "0")) == 1
+    coded[:9, :, 0] = 255
+    assert not len(data.Whole().cut(coded, "0"))

@@ -309,7 +309,7 @@ def damage(folder: Path, how: str) -> None:
     elif how == "another count":
         manifest.write_text(manifest.read_text().replace('"patches": 24', '"patches": 23'))
     elif how == "another version":
-        manifest.write_text(manifest.read_text().replace('"version": 1', '"version": 7'))
+        manifest.write_text(manifest.read_text().replace('"version": 2', '"version": 7'))
     else:
         shard.unlink()
 
@@ -321,7 +321,7 @@ def damage(folder: Path, how: str) -> None:
         ("half a manifest", r"s.manifest\.json is damaged .*prepare the set again"),
         ("another json", r"s.manifest\.json is damaged .*prepare the set again"),
         ("another count", r"s.manifest\.json is damaged \(its hash differs\)"),
-        ("another version", r"s.manifest\.json is of version 7, this package reads version 1"),
+        ("another version", r"s.manifest\.json is of version 7, this package reads version 2"),
         ("no shard", r"s.shard-000001\.tar is missing; prepare the set again"),
     ],
 )

@@ -86,3 +86,33 @@ def plain_colorcapsnet(state: dict[str, Tensor], gray: Tensor, capsules: int, ro
 def _squash(s: Tensor) -> Tensor:
     length = s.norm(dim=1, keepdim=True)
     return length**2 / (1 + length**2) * s / length
+
+
+def route_by_attention(
+    votes: Grid, start: list[list[float]], bias: list[float], steps: int
+) -> tuple[list[list[list[float]]], list[list[list[float]]]]:
+    """Inverted dot-product attention routing with a parent for inputs that belong to none, in loops."""
+    found, couplings = [], []
+    for picture in votes:
+        poses, dims = [list(pose) for pose in start], len(start[0])
+        for _ in range(steps):
+            c = []
+            for vote in picture:
+                logits = [
+                    sum(v * p for v, p in zip(vote[o], pose, strict=True)) / math.sqrt(dims) + bias[o]
+                    for o, pose in enumerate(poses)
+                ]
+                exp = [math.exp(x) for x in [*logits, bias[-1]]]
+                c.append([x / sum(exp) for x in exp[:-1]])
+            poses = []
+            for o in range(len(start)):
+                held = sum(row[o] for row in c) + 1e-4
+                mean = [
+                    sum(row[o] * vote[o][e] for row, vote in zip(c, picture, strict=True)) / held for e in range(dims)
+                ]
+                middle = sum(mean) / dims
+                spread = sum((x - middle) ** 2 for x in mean) / dims
+                poses.append([(x - middle) / math.sqrt(spread + 1e-5) for x in mean])
+        found.append(poses)
+        couplings.append(c)
+    return found, couplings
