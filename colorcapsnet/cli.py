@@ -396,6 +396,22 @@ def export(checkpoint: Path, name: str, pictures: Path, output: Path) -> None:
     click.echo(model)
 
 
+@main.command()
+@click.argument("model", type=_FILE)
+@click.option("--held", multiple=True, required=True, type=_FOLDER,
+              help="Photographs that were held out of training; may be repeated.")  # fmt: skip
+@click.option("--taught", required=True, type=_FOLDER, help="Training photographs, to learn how far a hint reaches.")
+def calibrate(model: Path, held: tuple[Path, ...], taught: Path) -> None:
+    """Learn how sure, how vivid and how far-reaching MODEL.onnx may be, and write it into its card."""
+    from colorcapsnet import calibrate, zoo
+    from colorcapsnet.colorizer import Colorizer
+
+    path = model.with_suffix(".json")
+    learnt = calibrate.calibrate(Colorizer(str(model)), held, taught)
+    replace(zoo.Card.load(path), paint=learnt).save(path)
+    click.echo(json.dumps({name: value for name, value in learnt.items() if name != "curve"}))
+
+
 def _need_training() -> None:
     from colorcapsnet.errors import need
 

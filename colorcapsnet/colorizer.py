@@ -256,7 +256,7 @@ class Canvas:
         return self.picture.with_color(rgb)
 
     def _paint(self, known: Known, strength: float) -> Float:
-        measured = {name: self.card.paint[name] for name in ("anneal", "gain") if name in self.card.paint}
+        measured = {name: self.card.paint[name] for name in zoo.VIVID if name in self.card.paint}
         return paint.color(known, strength, **measured)
 
 

@@ -97,18 +97,22 @@ class Known:
                 raise ModelError(f"the network's {name} is {getattr(self, name).shape}, not {shape}: {_DAMAGED}")
 
 
-def color(known: Known, strength: float = 1.0, *, anneal: float = ANNEAL, gain: float = 1.0) -> Float:
+def color(
+    known: Known, strength: float = 1.0, *, anneal: float = ANNEAL, bold: float = 0.0, gain: float = 1.0
+) -> Float:
     """The picture's colors.
 
-    Strength 0 is gray, 1 the mean of what is likely, 2 vivid: mode weights raised to ``anneal`` and shared out anew,
-    so that colors move towards the likeliest modes. Strength runs straight between these, and the mean chroma of a
-    picture never falls as it grows: chroma is convex along a straight line, and where the way to the modes would
-    begin downward (they are grayer than the mean), as much of the mean is added to them as keeps it level.
+    Strength 0 is gray, 1 the mean of what is likely, 2 vivid: mode weights raised to ``anneal``, times the modes'
+    chroma raised to ``bold``, shared out anew, so that colors move towards the likeliest modes, those with color
+    first. Strength runs straight between these, and the mean chroma of a picture never falls as it grows: chroma is
+    convex along a straight line, and where the way to the modes would begin downward (they are grayer than the mean),
+    as much of the mean is added to them as keeps it level.
 
     Args:
         known: what is painted.
         strength: 0..2; given colors do not depend on it.
-        anneal: 1 or more; 1 makes vivid the mean.
+        anneal: 1 or more; 1 makes vivid the mean, if ``bold`` is 0.
+        bold: 0 or more; above 0, the likeliest mode counts for less where it is gray, as it is for most things.
         gain: factor on the vivid colors.
 
     Returns:
@@ -124,7 +128,7 @@ def color(known: Known, strength: float = 1.0, *, anneal: float = ANNEAL, gain: 
     if strength <= 1:
         ab = mean * np.float32(strength)
     else:
-        vivid = np.float32(gain) * _paint(known, _annealed(known.weight, anneal), free)
+        vivid = np.float32(gain) * _paint(known, _annealed(known, anneal, bold), free)
         ab = mean + np.float32(strength - 1) * (_no_grayer(vivid, mean) - mean)
     return ab + _paint(known, known.weight, sorted(known.given)) if known.given else ab
 
@@ -141,8 +145,9 @@ def _tint(known: Known, weight: Float) -> Float:
     return cast(Float, np.einsum("km,kmc->kc", weight, known.mean))
 
 
-def _annealed(weight: Float, exponent: float) -> Float:
-    power = (weight / weight.max(axis=1, keepdims=True)) ** np.float32(exponent)
+def _annealed(known: Known, exponent: float, bold: float) -> Float:
+    power = (known.weight / known.weight.max(axis=1, keepdims=True)) ** np.float32(exponent)
+    power = power * (np.hypot(known.mean[..., 0], known.mean[..., 1]) + np.float32(_CERTAIN)) ** np.float32(bold)
     return cast(Float, power / power.sum(axis=1, keepdims=True))
 
 

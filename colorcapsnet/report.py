@@ -147,11 +147,16 @@ def cards(known: Iterable[tuple[Card, int]]) -> str:
     Args:
         known: cards, and the bytes of their files.
     """
-    lines = [
-        [card.name, f"{card.parameters:,}", f"{size / 1e6:.1f} MB", "; then ".join(card.trained_on), _measured(card)]
-        for card, size in known
-    ]
-    return _table(("model", "parameters", "size", "trained on", "measured, PSNR in dB"), lines)
+    lines = []
+    for card, size in known:
+        facts = [card.name, _sees(card), f"{card.parameters:,}", f"{size / 1e6:.1f} MB"]
+        lines.append([*facts, "; then ".join(card.trained_on), _measured(card)])
+    return _table(("model", "sees", "parameters", "size", "trained on", "measured, PSNR in dB"), lines)
+
+
+def _sees(card: Card) -> str:
+    side = f"{card.size}×{card.size}"
+    return f"{side} pixels at a time" if card.kind == "patch" else f"all, at about {side}"
 
 
 def _measured(card: Card) -> str:

@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from colorcapsnet import color, evaluate, metrics, paint
+from colorcapsnet import color, evaluate, metrics, paint, zoo
 from colorcapsnet.color import Float
 from colorcapsnet.errors import DataError, PictureError
 from colorcapsnet.evaluate import Evaluation, Opens, Pixels, Row, Truth, interval
@@ -297,7 +297,7 @@ def _best_of_5(subject: _Subject) -> dict[str, list[float]]:
     """ΔE of each candidate, as a mean and as a vivid picture, and of each strength of the mean."""
     drawn = paint.candidates(subject.canvas.known, CANDIDATES)
     told = subject.canvas.card.paint
-    vivid = {name: told[name] for name in ("anneal", "gain") if name in told}
+    vivid = {name: told[name] for name in zoo.VIVID if name in told}
     ways = {
         "candidates": [paint.color(one) for one in drawn],
         "vivid_candidates": [paint.color(one, 2.0, **vivid) for one in drawn],

@@ -25,7 +25,8 @@ CARD_VERSION = 1
 DEFAULT = "paper"
 
 _OUTPUTS = {"patch": ("code",), "photograph": ("coupling", "weight", "mean", "scale", "basis", "mix")}
-_PAINT = {"anneal", "gain", "curve", "kernel"}
+VIVID = ("anneal", "bold", "gain")
+_PAINT = {*VIVID, "curve", "kernel"}
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Card:
         limits: what it gets wrong, and what it must not be used for.
         losses: one entry an epoch of its last step of training.
         scores: measured rows, by name of the set; see ``evaluate``.
-        paint: what was measured for a photograph model's answers, each with a default: ``anneal`` and ``gain`` of
-            vivid colors (:func:`paint.color`), ``curve`` of confidence (:func:`paint.confidence`), fields of the
-            ``kernel`` of hints (:class:`paint.Kernel`).
+        paint: what was measured for a photograph model's answers, each with a default: ``anneal``, ``bold`` and
+            ``gain`` of vivid colors (:func:`paint.color`), ``curve`` of confidence (:func:`paint.confidence`),
+            fields of the ``kernel`` of hints (:class:`paint.Kernel`).
         version: of this form of card.
     """
 

@@ -124,12 +124,14 @@ def test_networks_are_listed_with_what_they_score():
     card = zoo.Card("paper", "patch", 9, "", 2215475, ["a", "b"], "", "", 0.0, "", "")
     names = ("gray", "tint", "picture mean", "round trip other", "other", "other, as published")
     rows = {name: row(23.069 + number, 0.0, None, []) for number, name in enumerate(names)}
-    measured = replace(card, name="other", scores={"bsds500/val": {"manifest": "", "rows": rows}})
+    measured = replace(
+        card, name="other", kind="photograph", size=256, scores={"bsds500/val": {"manifest": "", "rows": rows}}
+    )
     shown = "gray 23.07, tint 24.07, other 27.07, other, as published 28.07"
     _, _, *lines = map(cells, report.cards([(card, 8_900_000), (measured, 450_000)]).splitlines())
     assert lines == [
-        ["paper", "2,215,475", "8.9 MB", "a; then b", "–"],
-        ["other", "2,215,475", "0.5 MB", "a; then b", "bsds500/val: " + shown],
+        ["paper", "9×9 pixels at a time", "2,215,475", "8.9 MB", "a; then b", "–"],
+        ["other", "all, at about 256×256", "2,215,475", "0.5 MB", "a; then b", "bsds500/val: " + shown],
     ]
 
 
