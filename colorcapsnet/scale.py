@@ -12,7 +12,7 @@ Float: TypeAlias = NDArray[np.floating[Any]]
 Pixels = TypeVar("Pixels", bound=NDArray[Any])
 
 GRID = 32  # the sides of what a network looks at are multiples of this
-LARGEST_ENLARGEMENT = 2.0  # of a picture smaller than the working size
+LARGEST_ENLARGEMENT = 1.25  # of a picture smaller than the working size: measured, docs/log.md
 _LONGEST = 8  # working sizes: the longest side of a panorama
 
 # How much of the chroma that goes with L inside a cell is believed, measured on true chroma of BSDS500's photographs
@@ -51,10 +51,10 @@ def working_shape(height: int, width: int, size: int) -> tuple[int, int]:
     """What a network of this working size is shown of a picture: height and width.
 
     About ``size²`` pixels at nearly the picture's own proportions, multiples of 32; fewer where the picture would be
-    enlarged more than twice, and where a side would be longer than ``8 size``.
+    enlarged more than by a quarter, and where a side would be longer than ``8 size``.
 
     >>> working_shape(1400, 2040, 256), working_shape(64, 64, 256), working_shape(300, 9000, 256)
-    ((224, 320), (128, 128), (32, 1408))
+    ((224, 320), (64, 64), (32, 1408))
     """
     factor = min(size / (height * width) ** 0.5, LARGEST_ENLARGEMENT)
     tall, wide = (min(max(round(side * factor / GRID), 1) * GRID, _LONGEST * size) for side in (height, width))

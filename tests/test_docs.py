@@ -59,11 +59,19 @@ def test_the_readmes_python_runs(tmp_path):
     assert pictures.read(tmp_path / "chelsea-color.png").array.shape == (300, 451, 3)
 
 
+def test_the_python_of_docs_deep_runs(tmp_path):
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/deep.md").read_text(), re.DOTALL)
+    told = run("-c", block + "print(len(others), sure.shape == hinted.shape[:2], red.array.shape)", cwd=tmp_path)
+    assert told.split("(")[0].split() == ["3", "True"]
+
+
 def test_the_readmes_table_is_the_shipped_models_own():
-    """Each row of the card stands in the README with the same PSNR."""
-    rows = zoo.Card.load(zoo.find("paper").with_suffix(".json")).scores["bsds500/val"]["rows"]
-    for name, row in rows.items():
-        assert re.search(rf"^\| {re.escape(name)} \| {row['psnr']['value']:.2f} ", README, re.MULTILINE), name
+    """Each row of the cards stands in the README with the same PSNR."""
+    for model in ("paper", "deep"):
+        rows = zoo.Card.load(zoo.find(model).with_suffix(".json")).scores["bsds500/val"]["rows"]
+        for name, row in rows.items():
+            assert re.search(rf"^\| {re.escape(name)} \| {row['psnr']['value']:.2f} ", README, re.MULTILINE), name
 
 
 def test_example_of_one_picture_keeps_every_gray_code(tmp_path):

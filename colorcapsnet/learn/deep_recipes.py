@@ -18,7 +18,7 @@ from colorcapsnet.learn.shards import Preparation, prepare
 from colorcapsnet.learn.train_photographs import Pictures, Schedule, train
 
 ARCHIVES = {
-    "ilsvrc": ("tar:{data}/ilsvrc_photos.tar", 4),
+    "ilsvrc_photos": ("tar:{data}/ilsvrc_photos.tar", 4),
     "people": ("folder:{data}/stanford40", 20),
     "sport": ("folder:{data}/lsp", 20),
     "animals": ("folder:{data}/dogscats", 20),
@@ -30,7 +30,7 @@ ARCHIVES = {
 """Name -> where a set of photographs lies, and that 1 in so many is held out of training."""
 
 SETS = {
-    "photos": ("ilsvrc", "bsds"),
+    "photos": ("ilsvrc_photos", "bsds"),
     "people": ("people", "sport"),
     "things": ("animals", "objects"),
     "faces": ("faces", "portraits"),
@@ -87,7 +87,7 @@ _LARGER = (
     Portion(share=2, sets=LARGE, crop=224, batch=12),
     Portion(share=1, sets=(("scenes", 1.0),), crop=128, batch=32, least=0.8),
 )
-_PROBE = Schedule(steps=2000)
+_PROBE = Schedule(steps=1_200, rise=100, fall=0.5, pressures=Pressures(entropy=0.015), validate=600)
 
 RECIPES = {
     recipe.name: recipe
@@ -121,16 +121,16 @@ RECIPES = {
         ),
         DeepRecipe(
             name="probe-agreement",
-            doc="the network that ships, for ten minutes",
+            doc="the network that ships, for a few minutes",
             expect="what the other probes are compared with",
-            cost="2,000 steps: 10 min on two free cores",
+            cost="1,200 steps: 7 min on two free cores",
             schedule=_PROBE,
         ),
         DeepRecipe(
             name="probe-self",
             doc="self-routing: couplings from the child alone, in one pass",
             expect="level with agreement (Hahn et al. 2019)",
-            cost="2,000 steps: 10 min on two free cores",
+            cost="1,200 steps: 7 min on two free cores",
             schedule=_PROBE,
             model=DeepConfig(routing="self"),
         ),
@@ -138,7 +138,7 @@ RECIPES = {
             name="probe-convolution",
             doc="no capsules: a convolution head on the same encoder and pyramid (a U-Net)",
             expect="within 0.1 dB of the entities",
-            cost="2,000 steps: 10 min on two free cores",
+            cost="1,200 steps: 7 min on two free cores",
             schedule=_PROBE,
             model=DeepConfig(head="convolution"),
         ),
