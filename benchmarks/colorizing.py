@@ -8,12 +8,13 @@ The published network: the 2040x1400 picture with patches side by side (stride 9
 multiply-adds a patch, whatever algebra saves, and stands beside the rate of a float32 matrix product measured in the
 same rounds. Memory is the peak of a whole process of its own for each size.
 
-Command: ``python -m benchmarks.colorizing [MODEL]`` (a minute); without a name the default model, whose first part is
-left out where it sees patches.
+Command: ``python -m benchmarks.colorizing [MODEL] [--json FILE]`` (a minute); without a name the default model, whose
+first part is left out where it sees patches. The file is what ``colorcapsnet report targets`` reads of speed and size.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
@@ -25,7 +26,7 @@ import cv2
 import numpy as np
 
 from benchmarks.measure import commit, processor, seconds, spread
-from colorcapsnet import Colorizer, Picture, color, pictures, scale, zoo
+from colorcapsnet import Colorizer, Picture, color, evaluate, pictures, scale, zoo
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "coffee.png"
 HEIGHT, WIDTH = 1400, 2040
@@ -68,8 +69,8 @@ def photograph(height: int, width: int) -> Picture:
     return Picture(np.clip(rgb + grain, 0, 255).astype(np.uint8))
 
 
-def whole_photographs(model: str) -> None:
-    """Measure a network that sees whole photographs."""
+def whole_photographs(model: str) -> dict[str, float]:
+    """Measure a network that sees whole photographs: what its targets are about."""
     colorizer = Colorizer(model)
     print(f"model     {colorizer}")
     picture = photograph(HEIGHT, WIDTH)
@@ -115,6 +116,13 @@ def whole_photographs(model: str) -> None:
     for name, runs_of in whole.items():
         times, peaks = zip(*runs_of, strict=True)
         print(f"  {name:28} {spread([*times], 2)} s, peak {statistics.median(peaks):,.0f} MB")
+    scan_s, scan_mb = (statistics.median(each) for each in zip(*whole["JPEG to JPEG in color"], strict=True))
+    return {
+        "weights_mb": zoo.find(model).stat().st_size / 1e6,
+        "photograph_s": statistics.median(took["whole call"]) / 1000,
+        "scan_s": scan_s,
+        "scan_mb": scan_mb,
+    }
 
 
 def published() -> None:
@@ -151,11 +159,19 @@ def published() -> None:
 
 def main() -> None:
     """Measure in turns, so that a busy machine slows all alike, and print."""
-    model = sys.argv[1] if len(sys.argv) > 1 else zoo.DEFAULT
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default=zoo.DEFAULT, metavar="MODEL")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    told = parser.parse_args()
+    sees_all = zoo.load(told.model).card.kind == "photograph"
+    if told.json and not sees_all:
+        parser.error("--json needs a network that sees whole photographs")
     print(f"commit    {commit()}")
     print(f"hardware  {processor()}")
-    if zoo.load(model).card.kind == "photograph":
-        whole_photographs(model)
+    if sees_all:
+        measured = whole_photographs(told.model)
+        if told.json:
+            evaluate.save_json({"benchmarks": measured}, told.json)
     published()
 
 

@@ -64,8 +64,6 @@ MUTED_CHROMA = 10.0
 PSNR_CEILING = 100.0
 """What PSNR counts for at most, dB: equal pictures would be infinite, and so would every mean with one of them."""
 CHROMA_BINS = 5
-AVERAGED = ("psnr", "ssim", "skill", "skill_p10", "delta_e", "better_than_gray", "colorfulness_ratio")
-"""What is averaged over sets."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +225,7 @@ def evaluate_sets(
         "versions": some["versions"],
         "protocol": some["protocol"],
         "sets": scored,
-        "means": {row: _over_sets([one["summary"][row] for one in scored.values()]) for row in some["summary"]},
+        "means": {row: report.over_sets([one["summary"][row] for one in scored.values()]) for row in some["summary"]},
     }
 
 
@@ -619,15 +617,6 @@ def _summary(rows: Sequence[Row], model: str, against: Sequence[str]) -> dict[st
         "bins": _bins(chroma, skill),
         "seconds": float(column("seconds").mean()),
     }
-
-
-def _over_sets(summaries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Plain means of what each set has; sets count alike, whatever their size."""
-    found = {}
-    for score in AVERAGED:
-        values = [summary[score] for summary in summaries]
-        found[score] = float(np.mean([value["value"] if isinstance(value, Mapping) else value for value in values]))
-    return found
 
 
 def _bins(chroma: NDArray[np.float64], skill: NDArray[np.float64]) -> list[dict[str, Any]]:

@@ -30,6 +30,9 @@ PAPER = (255, 255, 255)
 
 _SPELLED = str.maketrans({"×": "x", "–": "-", "—": "-", "−": "-", "Δ": "d", "ß": "ss"})
 
+AVERAGED = ("psnr", "ssim", "skill", "skill_p10", "delta_e", "better_than_gray", "colorfulness_ratio")
+"""What is averaged over sets."""
+
 HEADINGS = (
     "model",
     "PSNR, dB [95%]",
@@ -63,6 +66,15 @@ def markdown(evaluation: Mapping[str, Any]) -> str:
     if left_out:
         parts.append(f"Left out as gray-in-color ({len(left_out)}): {', '.join(sorted(left_out))}.")
     return "\n\n".join(parts) + "\n"
+
+
+def over_sets(summaries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Plain means of what each set has, for one row; sets count alike, whatever their size."""
+    found = {}
+    for score in AVERAGED:
+        values = [summary[score] for summary in summaries]
+        found[score] = float(np.mean([value["value"] if isinstance(value, Mapping) else value for value in values]))
+    return found
 
 
 def _means(means: Mapping[str, Mapping[str, float]]) -> str:
@@ -248,30 +260,29 @@ class Found:
         """Gather what JSON files say of a model.
 
         Args:
-            files: each with ``sets`` and ``means`` (``evaluate --also``), ``uses`` or ``frechet`` (set -> model ->
+            files: each with ``sets`` (``evaluate --also``), ``uses`` or ``frechet`` (set -> model ->
                 measured), or ``benchmarks``.
             model: its name there.
 
         Raises:
-            DataError: a file has none of these, two hold different sets, or none knows the model.
+            DataError: a file has none of these, or none knows the model.
         """
         found, known = cls(model), False
         for told in files:
             if not {"sets", "uses", "frechet", "benchmarks"} & set(told):
                 raise DataError("a file has neither sets, uses, frechet nor benchmarks: evaluate several sets (--also)")
-            if "sets" in told and found.sets and set(found.sets) != set(told["sets"]):
-                raise DataError(
-                    "two files hold different sets, so they have no means in common: score all sets in one run"
-                )
             for name, one in told.get("sets", {}).items():
                 found.sets[name] = found.sets.get(name, {}) | one["summary"]
                 known = known or model in one["summary"]
-            found.means.update(told.get("means", {}))
             found.benchmarks.update(told.get("benchmarks", {}))
             for kind in ("uses", "frechet"):
                 for name, models in told.get(kind, {}).items():
                     if model in models:
                         getattr(found, kind)[name], known = models[model]["summary"], True
+        for row in (found.model, found.vivid):
+            scored = [one[row] for one in found.sets.values() if row in one]
+            if scored:
+                found.means[row] = over_sets(scored)
         if not known:
             raise DataError(f"nothing was measured of a model {model!r}: give the name of its row")
         return found

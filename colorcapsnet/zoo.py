@@ -22,7 +22,7 @@ from colorcapsnet.errors import ModelError
 from colorcapsnet.paint import Known
 
 CARD_VERSION = 1
-DEFAULT = "paper"
+DEFAULT = "deep"
 
 _OUTPUTS = {"patch": ("code",), "photograph": ("coupling", "weight", "mean", "scale", "basis", "mix")}
 VIVID = ("anneal", "bold", "gain")
@@ -45,7 +45,8 @@ class Card:
         trained_on: the sets it learnt from.
         data: SHA-256 of the last prepared set.
         command: what made it.
-        parity: largest difference of the ONNX graph to the trained network over real pictures, in 0..1.
+        parity: difference of the ONNX graph to the trained network over real pictures, in 0..1: the largest of any
+            code for patches, the largest root mean square of a picture's ab / 255 for photographs.
         license: of the weights.
         limits: what it gets wrong, and what it must not be used for.
         losses: one entry an epoch of its last step of training.

@@ -40,7 +40,7 @@ SETS = {
 
 VALIDATION = {"bsds500/val": "folder:{data}/bsds500/val"}
 VALIDATED = 64  # photographs of each set, in the course of training
-WORKING_SIZE = 256  # at which validation looks at them
+WORKING_SIZE = 224  # of a picture, the side of a square of as many pixels: measured, docs/log.md
 
 TRAINED_ON = (
     "ILSVRC (750 photographs) and BSDS500 train; Stanford 40 and Leeds Sports (people), Dogs-vs-Cats and Caltech-101 "

@@ -176,7 +176,8 @@ def folded(model: DeepColorCapsNet) -> DeepColorCapsNet:
 
 
 def photograph_parity(model: DeepColorCapsNet, network: Network, photographs: Path) -> float:
-    """Largest difference, ab / 255, of the mean colors of a folder's pictures at three working sizes."""
+    """How far the mean colors of a folder's pictures are off, at three working sizes: the largest root mean square of
+    a picture, ab / 255."""
     differences = []
     for number, source in enumerate(open_set(str(photographs))):
         gray = pictures.read(source.path).gray
@@ -190,7 +191,7 @@ def photograph_parity(model: DeepColorCapsNet, network: Network, photographs: Pa
         with torch.no_grad():
             expected = model.ab(torch.from_numpy(small)[None])[0].numpy() * deep.UNIT
         found = np.moveaxis(paint.color(network.know(small)), -1, 0)
-        differences.append(float(np.abs(found - expected).max()) / 255)
+        differences.append(float(np.sqrt(np.square(found - expected).mean())) / 255)
     return max(differences)
 
 
