@@ -87,7 +87,7 @@ _LARGER = (
     Portion(share=2, sets=LARGE, crop=224, batch=12),
     Portion(share=1, sets=(("scenes", 1.0),), crop=128, batch=32, least=0.8),
 )
-_PROBE = Schedule(steps=1_200, rise=100, fall=0.5, pressures=Pressures(entropy=0.015), validate=600)
+_PROBE = Schedule(steps=1_000, rise=100, fall=0.5, pressures=Pressures(entropy=0.015), validate=600)
 
 RECIPES = {
     recipe.name: recipe
@@ -123,14 +123,14 @@ RECIPES = {
             name="probe-agreement",
             doc="the network that ships, for a few minutes",
             expect="what the other probes are compared with",
-            cost="1,200 steps: 7 min on two free cores",
+            cost="1,000 steps: 6 min on two free cores",
             schedule=_PROBE,
         ),
         DeepRecipe(
             name="probe-self",
             doc="self-routing: couplings from the child alone, in one pass",
             expect="level with agreement (Hahn et al. 2019)",
-            cost="1,200 steps: 7 min on two free cores",
+            cost="1,000 steps: 6 min on two free cores",
             schedule=_PROBE,
             model=DeepConfig(routing="self"),
         ),
@@ -138,7 +138,7 @@ RECIPES = {
             name="probe-convolution",
             doc="no capsules: a convolution head on the same encoder and pyramid (a U-Net)",
             expect="within 0.1 dB of the entities",
-            cost="1,200 steps: 7 min on two free cores",
+            cost="1,000 steps: 6 min on two free cores",
             schedule=_PROBE,
             model=DeepConfig(head="convolution"),
         ),
