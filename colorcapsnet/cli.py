@@ -336,7 +336,10 @@ def train(
     known = [*recipes.RECIPES, *deep_recipes.RECIPES]
     if name not in known or data is None:
         raise click.UsageError(f"give --data and a recipe: {', '.join(known)}")
-    train_it = _train_patches if name in recipes.RECIPES else _train_photographs
+    of_patches = name in recipes.RECIPES
+    if steps if of_patches else epochs:
+        raise click.UsageError(f"{name} is counted in {'epochs: --epochs' if of_patches else 'steps: --steps'}")
+    train_it = _train_patches if of_patches else _train_photographs
     try:
         final = train_it(name, data, shards, runs, epochs or steps, only_estimate, vgg)
     except KeyboardInterrupt:

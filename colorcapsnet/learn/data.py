@@ -116,7 +116,7 @@ def write_held(spec: str, one_in: int, folder: Path) -> int:
         How many pictures the held part has; files that are no pictures do not count.
 
     Raises:
-        DataError: the set is missing.
+        DataError: the set is missing, or names a picture by a path that leaves the folder.
         OutputError: a file cannot be written.
     """
     count = 0
@@ -132,6 +132,8 @@ def write_held(spec: str, one_in: int, folder: Path) -> int:
                 continue
             count += 1
             target = folder / (f"{source.name}.png" if source.middle else source.name)
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise DataError(f"{source.path} holds {source.name}, which would be written outside {folder}")
             if not target.exists():
                 if source.middle:
                     middle = pictures.Picture.from_array(np.ascontiguousarray(_middle(array, source.middle)))

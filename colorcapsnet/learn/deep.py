@@ -60,7 +60,7 @@ class DeepConfig:
         head: ``entities``, or ``convolution``: no capsules, ab by a convolution over the same pyramid.
 
     Raises:
-        ValueError: a number is below 1.
+        ValueError: a number is below 1, or there are so many modes that not all can have their least weight.
     """
 
     encoder: Kind = "lite0"
@@ -75,6 +75,8 @@ class DeepConfig:
     def __post_init__(self) -> None:
         if min(self.entities, self.modes, self.local, self.pose, self.steps) < 1:
             raise ValueError(f"entities, modes, local, pose and steps are 1 or more: {self}")
+        if self.modes * LEAST >= 1:
+            raise ValueError(f"{self.modes} modes cannot have a weight of {LEAST} each")
 
     def build(self) -> DeepColorCapsNet:
         """A new network, all weights drawn at random but a pretrained encoder's (``learn_from_imagenet``)."""

@@ -35,28 +35,33 @@ class Photographs:
         shards: opened.
 
     Raises:
-        DataError: it holds patches, or a shard is damaged.
+        DataError: it holds patches, or nothing.
     """
 
     def __init__(self, shards: Shards) -> None:
         if "shorter" not in shards.manifest["sampling"]:
-            raise DataError(f"{shards.folder} holds patches, not whole photographs: prepare it with --whole")
+            raise DataError(f"{shards.folder} holds patches, not whole photographs: give another folder")
+        if not shards.manifest["patches"]:
+            raise DataError(f"{shards.folder} holds no photographs: all were left out ({shards.manifest['pictures']})")
         self.shards = shards
 
     @cached_property
     def _places(self) -> list[tuple[NDArray[np.uint8], int, tuple[int, int]]]:
-        """For each photograph: the mapped tar, where its pixels begin, and its height and width."""
+        """For each photograph: the mapped tar, where its pixels begin, and its height and width.
+
+        Raises:
+            DataError: a tar was cut short; pixels are not looked at, ``prepare`` has compared hashes.
+        """
         found = []
         for shard in self.shards.manifest["shards"]:
             path = self.shards.folder / shard["file"]
-            mapped = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    file = archive.extractfile(member)
-                    assert file is not None
-                    npy.read_magic(file)
-                    (_, height, width, _), _, _ = npy.read_array_header_1_0(file)
-                    found.append((mapped, member.offset_data + file.tell(), (height, width)))
+            try:
+                places = _places_in(path)
+            except (tarfile.TarError, OSError, ValueError) as error:
+                raise DataError(f"{path} is damaged ({error}); prepare the set again") from error
+            if len(places) != shard["patches"]:
+                raise DataError(f"{path} is damaged ({len(places)} of {shard['patches']}); prepare the set again")
+            found += places
         return found
 
     def __len__(self) -> int:
@@ -66,6 +71,19 @@ class Photographs:
         """A photograph, ``(H, W, 3)`` uint8: gray, a + 128, b + 128; not copied."""
         mapped, begin, (height, width) = self._places[index]
         return mapped[begin : begin + height * width * 3].reshape(height, width, 3)
+
+
+def _places_in(path: Path) -> list[tuple[NDArray[np.uint8], int, tuple[int, int]]]:
+    mapped = np.memmap(path, np.uint8, "r")
+    places = []
+    with tarfile.open(path) as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            assert file is not None
+            npy.read_magic(file)
+            (_, height, width, _), _, _ = npy.read_array_header_1_0(file)
+            places.append((mapped, member.offset_data + file.tell(), (height, width)))
+    return places
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,13 @@ class Shards:
 
     @property
     def patch(self) -> int:
-        """Side of a patch."""
+        """Side of a patch.
+
+        Raises:
+            DataError: the set holds whole photographs.
+        """
+        if "patch" not in self.manifest["sampling"]:
+            raise DataError(f"{self.folder} holds whole photographs, not patches: give another folder")
         return int(self.manifest["sampling"]["patch"])
 
     @property

@@ -18,7 +18,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -352,7 +352,7 @@ class _Log:
         if active:
             from torch.utils.tensorboard import SummaryWriter
 
-            _forget_what_came_after(run, self.path)
+            keep_lines(self.path, lambda said: _place_of(said) <= (run.epoch, run.batch))
             self.board = SummaryWriter(folder / "tensorboard", purge_step=_place(run) + 1)
 
     def close(self) -> None:
@@ -380,8 +380,12 @@ def _place(run: Run) -> int:
     return run.epoch * 1_000_000 + run.batch
 
 
-def _forget_what_came_after(run: Run, path: Path) -> None:
-    """Keep the lines up to where ``run`` stands; half a line may stand at the end of what was killed."""
+def _place_of(said: dict[str, Any]) -> tuple[int, int]:
+    return (said["epoch"] - 1, said["batch"]) if "batch" in said else (said["epoch"], 0)
+
+
+def keep_lines(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+    """Leave only some lines in a log, if there is one; half a line may stand at the end of what was killed."""
     if not path.exists():
         return
     kept = []
@@ -390,8 +394,7 @@ def _forget_what_came_after(run: Run, path: Path) -> None:
             said = json.loads(line)
         except ValueError:
             break
-        place = (said["epoch"] - 1, said["batch"]) if "batch" in said else (said["epoch"], 0)
-        if place <= (run.epoch, run.batch):
+        if wanted(said):
             kept.append(line + "\n")
     temporary = path.with_suffix(".tmp")
     temporary.write_text("".join(kept))

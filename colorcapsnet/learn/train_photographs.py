@@ -33,7 +33,7 @@ from colorcapsnet.learn import checkpoints, deep
 from colorcapsnet.learn.checkpoints import Checkpoint
 from colorcapsnet.learn.deep import DeepColorCapsNet, DeepConfig, Pressures
 from colorcapsnet.learn.photographs import Mixture
-from colorcapsnet.learn.train import Estimate, Keeper
+from colorcapsnet.learn.train import Estimate, Keeper, keep_lines
 
 LOG_EVERY = 100  # steps
 AHEAD = 4  # batches made before they are needed
@@ -143,6 +143,7 @@ def train(
     if (folder / "last.safetensors").exists():
         _resume(run, folder / "last.safetensors")
     folder.mkdir(parents=True, exist_ok=True)
+    keep_lines(folder / "losses.jsonl", lambda said: bool(said["step"] <= run.step))
     with (
         (folder / "losses.jsonl").open("a", buffering=1) as log,
         Keeper(run, folder, schedule.checkpoint_minutes) as keeper,
