@@ -143,6 +143,7 @@ def test_strength_and_vivid(run, tmp_path, write):
         (["export", "a.png", "--name", "x", "--pictures", "."], "a.png is damaged or no checkpoint"),
         (["prepare", "nowhere", "-o", "shards"], "nowhere does not exist"),
         (["train", "standin-2-bsds", "--data", "nowhere"], "does not exist"),
+        (["train", "deep", "--data", "nowhere"], "ilsvrc_photos.tar does not exist"),
     ],
     ids=" ".join,
 )
@@ -166,6 +167,10 @@ def test_bad_input_ends_in_one_line_and_exit_1(run, tmp_path, arguments, message
         (["colorize", "a.png", "--model", "paper", "--as-published", "--vivid"], "has no strength"),
         (["evaluate", "."], "give either a folder of OUTPUTS or --model NAME"),
         (["train", "paper-9", "--data", "."], "paper-1-ilsvrc"),
+        (["train", "deep"], "give --data and a recipe: paper-1-ilsvrc"),
+        (["train", "deep", "--data", ".", "--vgg", "a.png"], "--vgg is for the paper's network"),
+        (["train", "deep", "--data", ".", "--epochs", "3"], "deep is counted in steps: --steps"),
+        (["train", "paper-1-ilsvrc", "--data", ".", "--steps", "3"], "paper-1-ilsvrc is counted in epochs: --epochs"),
         (["sing"], "No such command"),
     ],
 )
@@ -199,7 +204,8 @@ def test_models_lists_what_ships(run):
 
 def test_recipes_are_listed_with_cost_and_command(run):
     listed = run("train", "--list").stdout
-    for word in ("paper-1-ilsvrc", "standin-2-bsds", "reproduces", "expect", "cost", "colorcapsnet train"):
+    names = ("paper-1-ilsvrc", "standin-2-bsds", "deep", "deep-large", "deep-soft", "probe-convolution")
+    for word in ("reproduces", "expect", "cost", *(f"colorcapsnet train {name} --data FOLDER" for name in names)):
         assert word in listed
 
 

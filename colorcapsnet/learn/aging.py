@@ -41,7 +41,7 @@ def fade(light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.flo
 
 
 def grain(light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Film grain: noise of deviation 0.01 to 0.06, coarser or finer, strongest in the middle tones."""
+    """Film grain: noise of deviation 0.01 to 0.06, or coarser and 0.7 of that, strongest in the middle tones."""
     noise = rng.standard_normal(light.shape, np.float32)
     if rng.random() < 0.5:
         noise = np.float32(2) * np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.8), np.float32)

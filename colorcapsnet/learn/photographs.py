@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -26,6 +26,8 @@ from colorcapsnet.learn.data import sha256
 from colorcapsnet.learn.shards import Shards
 
 STRIDE = 4  # of the cells that true colors are given for
+
+_Place: TypeAlias = tuple[NDArray[np.uint8], int, tuple[int, int]]
 
 
 class Photographs:
@@ -46,13 +48,13 @@ class Photographs:
         self.shards = shards
 
     @cached_property
-    def _places(self) -> list[tuple[NDArray[np.uint8], int, tuple[int, int]]]:
+    def _places(self) -> list[_Place]:
         """For each photograph: the mapped tar, where its pixels begin, and its height and width.
 
         Raises:
             DataError: a tar was cut short; pixels are not looked at, ``prepare`` has compared hashes.
         """
-        found = []
+        found: list[_Place] = []
         for shard in self.shards.manifest["shards"]:
             path = self.shards.folder / shard["file"]
             try:
@@ -73,9 +75,9 @@ class Photographs:
         return mapped[begin : begin + height * width * 3].reshape(height, width, 3)
 
 
-def _places_in(path: Path) -> list[tuple[NDArray[np.uint8], int, tuple[int, int]]]:
+def _places_in(path: Path) -> list[_Place]:
     mapped = np.memmap(path, np.uint8, "r")
-    places = []
+    places: list[_Place] = []
     with tarfile.open(path) as archive:
         for member in archive:
             file = archive.extractfile(member)

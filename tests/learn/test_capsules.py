@@ -232,6 +232,24 @@ class TestRouteByAttention:
         torch.testing.assert_close(poses, torch.tensor(expected[0], dtype=torch.float64))
         torch.testing.assert_close(couplings, torch.tensor(expected[1], dtype=torch.float64))
 
+    @settings(max_examples=15)
+    @given(seeds, st.integers(1, 4))
+    def test_couplings_and_what_went_to_none_sum_to_1(self, seed, steps):
+        """None's share, to an output's, is as the exponentials of their logits: equal where votes say nothing."""
+        bias = random(4, seed=seed)
+        couplings = route_by_attention(random(2, 5, 3, 4, seed=seed), random(3, 4), bias, steps)[1]
+        assert (couplings > 0).all()
+        assert (couplings.sum(dim=2) < 1).all()
+        silent = route_by_attention(torch.zeros(2, 5, 3, 4, dtype=torch.float64), random(3, 4), bias, steps)[1]
+        none = 1 - silent.sum(dim=2, keepdim=True)
+        torch.testing.assert_close(torch.cat([silent, none], dim=2), bias.softmax(dim=0).expand(2, 5, 4))
+
+    def test_one_step_from_an_equal_start_couples_everything_equally(self):
+        votes, bias = random(2, 5, 3, 4), torch.zeros(4, dtype=torch.float64)
+        poses, couplings = route_by_attention(votes, torch.zeros(3, 4, dtype=torch.float64), bias, 1)
+        assert (couplings == 0.25).all()
+        torch.testing.assert_close(poses, F.layer_norm(votes.mean(dim=1), (4,)), rtol=1e-3, atol=1e-3)
+
     def test_an_input_that_agrees_with_nothing_goes_to_none(self):
         bias = torch.tensor([0.0, 0.0, 30.0], dtype=torch.float64)
         _, couplings = route_by_attention(random(1, 6, 2, 4), random(2, 4), bias, 2)

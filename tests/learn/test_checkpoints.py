@@ -27,6 +27,7 @@ def small() -> Checkpoint:
         recipe="standin-1",
         data="ab" * 32,
         adam={"front.weight.exp_avg": torch.full((2, 3), 0.1)},
+        averaged={"front.weight": torch.arange(6.0).view(2, 3) / 3},
         loop={"epoch": 1, "batch": 12, "loss_sum": 0.1 + 0.2},
         history=[{"epoch": 1, "loss": 1 / 3}],
     )
@@ -34,7 +35,7 @@ def small() -> Checkpoint:
 
 def same(one: Checkpoint, other: Checkpoint) -> bool:
     """Equal to the bit."""
-    for ours, theirs in ((one.model, other.model), (one.adam, other.adam)):
+    for ours, theirs in ((one.model, other.model), (one.adam, other.adam), (one.averaged, other.averaged)):
         if ours.keys() != theirs.keys():
             return False
         for name, tensor in ours.items():
@@ -63,12 +64,13 @@ def path(tmp_path_factory) -> Path:
 @given(
     model=st.dictionaries(NAMES, TENSORS, max_size=4),
     adam=st.dictionaries(NAMES, TENSORS, max_size=4),
+    averaged=st.dictionaries(NAMES, TENSORS, max_size=4),
     recipe=st.text(max_size=10),
     loop=st.dictionaries(NAMES, NUMBERS, max_size=4),
     history=st.lists(st.dictionaries(NAMES, NUMBERS, max_size=3), max_size=3),
 )
-def test_what_is_saved_is_loaded_to_the_bit(path, model, adam, recipe, loop, history):
-    checkpoint = replace(small(), model=model, adam=adam, recipe=recipe, loop=loop, history=history)
+def test_what_is_saved_is_loaded_to_the_bit(path, model, adam, averaged, recipe, loop, history):
+    checkpoint = replace(small(), model=model, adam=adam, averaged=averaged, recipe=recipe, loop=loop, history=history)
     checkpoints.save(checkpoint, path)
     assert same(checkpoints.load(path), checkpoint)
 
@@ -83,7 +85,8 @@ def test_values_that_are_no_numbers_and_views_survive(path):
 def test_any_safetensors_reader_reads_the_tensors(path):
     checkpoints.save(small(), path)
     tensors = load_file(path)
-    assert set(tensors) == {"model.front.weight", "model.norm.num_batches_tracked", "adam.front.weight.exp_avg"}
+    model = {"model.front.weight", "model.norm.num_batches_tracked"}
+    assert set(tensors) == {*model, "adam.front.weight.exp_avg", "averaged.front.weight"}
     assert torch.equal(tensors["model.front.weight"], small().model["front.weight"])
 
 
@@ -153,7 +156,7 @@ def test_a_checkpoint_from_before_the_hash_is_read(path):
     tensors = {f"model.{name}": tensor for name, tensor in small().model.items()}
     words = {"version": 1, **checkpoints.words(small())}
     save_file(tensors, path, metadata={"colorcapsnet": json.dumps(words)})
-    assert same(checkpoints.load(path), replace(small(), adam={}))
+    assert same(checkpoints.load(path), replace(small(), adam={}, averaged={}))
 
 
 def test_nothing_temporary_stays(tmp_path):
@@ -221,6 +224,32 @@ def test_adam_goes_on_as_if_it_had_not_been_saved(path):
 
 
 KEYS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def in_two_groups(model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The last layer first, at another rate; the first layer's bias does not move."""
+    model[0].bias.requires_grad_(False)
+    groups = [{"params": [*model[2].parameters()], "lr": 0.02}, {"params": [model[0].weight]}]
+    return torch.optim.AdamW(groups, 0.01, fused=True)
+
+
+def test_adam_with_groups_and_parameters_that_do_not_move_goes_on_as_if_it_had_not_been_saved(path):
+    model = network()
+    optimizer = in_two_groups(model)
+    learn(model, optimizer, range(1, 4))
+    adam = checkpoints.adam_state(optimizer, model)
+    assert {name.rpartition(".")[0] for name in adam} == {"0.weight", "2.weight", "2.bias"}
+    checkpoints.save(replace(small(), model=model.state_dict(), adam=adam), path)
+    saved = checkpoints.load(path)
+    again = network()
+    fresh = in_two_groups(again)
+    again.load_state_dict(saved.model)
+    checkpoints.restore_adam(fresh, again, saved.adam)
+    learn(model, optimizer, range(4, 7))
+    learn(again, fresh, range(4, 7))
+    assert [group["lr"] for group in fresh.param_groups] == [0.02, 0.01]
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
 
 
 def test_an_optimizer_that_has_not_stepped_is_restored_as_such():

