@@ -6,5 +6,5 @@ from pathlib import Path
 from colorcapsnet import Colorizer, batch
 
 jobs = batch.plan([Path(sys.argv[1])], Path(sys.argv[2]))
-outcomes = batch.colorize_all(jobs, Colorizer("paper"))
+outcomes = batch.colorize_all(jobs, Colorizer())
 print(batch.summary(outcomes))

@@ -7,7 +7,7 @@ import numpy as np
 from colorcapsnet import Colorizer, Picture, color, pictures
 
 photograph: Picture = pictures.read(sys.argv[1])
-colored: Picture = Colorizer("paper").colorize(photograph)
+colored: Picture = Colorizer().colorize(photograph)
 colored.save(sys.argv[2])
 
 kept = np.array_equal(color.gray_of(colored.array), photograph.gray)
