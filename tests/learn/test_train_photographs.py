@@ -22,6 +22,8 @@ from colorcapsnet.learn.photographs import Mixture, Photographs, Portion, valida
 from colorcapsnet.learn.train_photographs import Schedule, train
 from tests.learn.test_photographs import prepared
 
+pytestmark = pytest.mark.medium
+
 CONFIG = DeepConfig(entities=3, modes=2, local=2, pose=8)
 SCHEDULE = Schedule(steps=4, rise=1, bf16=False, validate=2)
 FROM_IMAGENET = deep.DeepColorCapsNet.learn_from_imagenet
