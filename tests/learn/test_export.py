@@ -198,14 +198,15 @@ def test_the_graph_gives_what_the_network_knows_of_several_pictures_of_any_size(
 
 
 @pytest.mark.medium
-def test_numbers_of_the_graph_are_in_16_bits_under_the_networks_own_names(tmp_path, photographs):
+def test_numbers_of_the_graph_are_in_16_bits_but_the_first_stages_under_the_networks_own_names(tmp_path, photographs):
     model = of_the_whole(WHOLE[0])
     path = export.export(deep_checkpoint(tmp_path / "c.safetensors", model), tmp_path, "whole", photographs)
     graph = onnx.load(path).graph
     kept = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for name, values in export.folded(model).state_dict().items():
-        assert kept[name].dtype == np.float16
-        assert np.array_equal(kept[name], values.numpy().astype(np.float16))
+        kind = np.float32 if name.startswith("encoder.stages.0.") else np.float16
+        assert kept[name].dtype == kind
+        assert np.array_equal(kept[name], values.numpy().astype(kind))
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
 
 
