@@ -313,6 +313,8 @@ def prepare(
 @click.option("--runs", type=_FOLDER, default=Path("runs"), help="Where checkpoints go.", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's; also prolongs a finished run.")
 @click.option("--steps", type=click.IntRange(1), help="Likewise, for networks of the whole photograph.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of a network of the whole photograph: another run of "
+              "the same recipe, in a folder of its own.")  # fmt: skip
 @click.option("--estimate", "only_estimate", is_flag=True, help="Say what it would cost, and stop.")
 @click.option("--vgg", type=_FILE, help="Checkpoint of VGG-19, whose first two layers begin the network.")
 def train(
@@ -323,6 +325,7 @@ def train(
     runs: Path,
     epochs: int | None,
     steps: int | None,
+    seed: int,
     only_estimate: bool,
     vgg: Path | None,
 ) -> None:
@@ -339,9 +342,15 @@ def train(
     of_patches = name in recipes.RECIPES
     if steps if of_patches else epochs:
         raise click.UsageError(f"{name} is counted in {'epochs: --epochs' if of_patches else 'steps: --steps'}")
-    train_it = _train_patches if of_patches else _train_photographs
+    if seed and of_patches:
+        raise click.UsageError(f"{name} has one run: --seed is for networks of the whole photograph")
+    if vgg and not of_patches:
+        raise click.UsageError(f"{name} begins with an encoder that knows ImageNet: --vgg is for the paper's network")
     try:
-        final = train_it(name, data, shards, runs, epochs or steps, only_estimate, vgg)
+        if of_patches:
+            final = _train_patches(name, data, shards, runs, epochs, only_estimate, vgg)
+        else:
+            final = _train_photographs(name, data, shards, runs, steps, seed, only_estimate)
     except KeyboardInterrupt:
         raise click.ClickException(f"stopped; the same command goes on from {runs / name}") from None
     if final is not None:
@@ -363,14 +372,12 @@ def _train_patches(
 
 
 def _train_photographs(
-    name: str, data: Path, shards: Path, runs: Path, steps: int | None, only_estimate: bool, vgg: Path | None
+    name: str, data: Path, shards: Path, runs: Path, steps: int | None, seed: int, only_estimate: bool
 ) -> Checkpoint | None:
     from colorcapsnet.learn import deep_recipes
     from colorcapsnet.learn.train_photographs import estimate
 
-    if vgg is not None:
-        raise click.UsageError(f"{name} begins with an encoder that knows ImageNet: --vgg is for the paper's network")
-    recipe = deep_recipes.RECIPES[name]
+    recipe = deep_recipes.seeded(deep_recipes.RECIPES[name], seed)
     if steps:
         recipe = deep_recipes.prolonged(recipe, steps)
     mixture, pictures = deep_recipes.sets_of(recipe, data, shards)

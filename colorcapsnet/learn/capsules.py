@@ -113,6 +113,36 @@ def route_by_attention(votes: Tensor, start: Tensor, bias: Tensor, steps: int) -
     return poses, couplings
 
 
+class SlotAttention(nn.Module):
+    """Slot attention (Locatello et al. 2020, algorithm 1) with typed slots: the competition of routing, no votes.
+
+    Inputs choose among slots; each slot's state goes on by a GRU from the mean of what chose it, and by two layers.
+    Slots begin with learnt states of their own instead of one distribution for all, so that each is a type.
+    """
+
+    def __init__(self, slots: int, dims: int, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.start = nn.Parameter(torch.randn(slots, dims))
+        self.query, self.key, self.value = (nn.Linear(dims, dims, bias=False) for _ in range(3))
+        self.state = nn.GRUCell(dims, dims)
+        self.onward = nn.Sequential(nn.Linear(dims, 2 * dims), nn.ReLU(), nn.Linear(2 * dims, dims))
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs ``(N, inputs, dims)`` -> normalized slots ``(N, slots, dims)``, couplings ``(N, inputs, slots)``."""
+        inputs = normalized(inputs)
+        keys, values = self.key(inputs), self.value(inputs)
+        slots = self.start.expand(inputs.shape[0], -1, -1)
+        for _ in range(self.steps):
+            agreement = torch.einsum("nid,nod->nio", keys, self.query(normalized(slots)))
+            couplings = (agreement * inputs.shape[2] ** -0.5).softmax(dim=2)
+            share = couplings / (couplings.sum(dim=1, keepdim=True) + 1e-4)
+            update = torch.einsum("nio,nid->nod", share, values)
+            slots = self.state(update.flatten(0, 1), slots.flatten(0, 1)).view_as(slots)
+            slots = slots + self.onward(normalized(slots))
+        return normalized(slots), couplings
+
+
 def weighted_poses(votes: Tensor, couplings: Tensor) -> Tensor:
     """Means of votes ``(N, inputs, outputs, dims)`` by couplings ``(N, inputs, outputs)``, layer-normalized."""
     share = couplings / (couplings.sum(dim=1, keepdim=True) + 1e-4)

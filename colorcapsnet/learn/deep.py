@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from colorcapsnet import color
 from colorcapsnet.learn import encoders
-from colorcapsnet.learn.capsules import normalized, route_by_attention, weighted_poses, widen
+from colorcapsnet.learn.capsules import SlotAttention, normalized, route_by_attention, weighted_poses, widen
 from colorcapsnet.learn.encoders import Encoder, Kind, Unit
 
 UNIT = 50.0  # ab that the network calls 1, as in paint
@@ -54,9 +54,9 @@ class DeepConfig:
         local: R, local features.
         pose: dimensions of a capsule.
         routing: how primary capsules become entities: ``agreement`` (attention routing), ``self`` (couplings from the
-            child alone, one pass), ``attention`` (entities choose among cells, without competition between entities),
-            ``uniform`` (every coupling equal).
-        steps: of routing by agreement.
+            child alone, one pass), ``slots`` (slot attention), ``attention`` (entities choose among cells, without
+            competition between entities), ``uniform`` (every coupling equal).
+        steps: of routing by agreement, and of slot attention.
         head: ``entities``, or ``convolution``: no capsules, ab by a convolution over the same pyramid.
 
     Raises:
@@ -68,7 +68,7 @@ class DeepConfig:
     modes: int = 3
     local: int = 8
     pose: int = 64
-    routing: Literal["agreement", "self", "attention", "uniform"] = "agreement"
+    routing: Literal["agreement", "self", "slots", "attention", "uniform"] = "agreement"
     steps: int = 2
     head: Literal["entities", "convolution"] = "entities"
 
@@ -182,6 +182,7 @@ class Entities(nn.Module):
         entities, pose, modes, local = config.entities, config.pose, config.modes, config.local
         self.primary = nn.Conv2d(WIDTHS[1], pose, 1)
         self.position = nn.Parameter(torch.randn(4, pose) * 0.1)
+        self.slots = SlotAttention(entities, pose, config.steps) if config.routing == "slots" else None
         self.vote = nn.Parameter(torch.randn(entities, pose, pose) * pose**-0.5)
         self.start = nn.Parameter(torch.randn(entities, pose))
         self.bias = nn.Parameter(torch.zeros(entities + 1))
@@ -213,6 +214,9 @@ class Entities(nn.Module):
         """Entity poses ``(N, K, D)`` and the share of the picture that each holds ``(N, K)``."""
         primary = self.primary(coarse) + self.where(coarse)
         primary = normalized(primary.flatten(2).transpose(1, 2))
+        if self.slots is not None:
+            poses, couplings = self.slots(primary)
+            return poses, couplings.mean(dim=1)
         votes = torch.einsum("nid,ode->nioe", primary, self.vote)
         if self.config.routing == "agreement":
             poses, couplings = route_by_attention(votes, self.start, self.bias, self.config.steps)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from colorcapsnet.errors import DataError
 from colorcapsnet.learn import data, photographs
@@ -87,7 +88,32 @@ _LARGER = (
     Portion(share=2, sets=LARGE, crop=224, batch=12),
     Portion(share=1, sets=(("scenes", 1.0),), crop=128, batch=32, least=0.8),
 )
-_PROBE = Schedule(steps=700, rise=70, fall=0.5, pressures=Pressures(entropy=0.015), validate=350)
+_PROBED = Pressures(entropy=0.015)
+_ARMS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("agreement", "the network that ships, for a few minutes", "what the other probes are compared with", {}),
+    ("self", "couplings from the child alone, in one pass", "level (Hahn et al. 2019)", {"routing": "self"}),
+    ("slots", "slot attention instead of routing", "level", {"routing": "slots"}),
+    ("attention", "entities choose among cells without competition", "less telling maps", {"routing": "attention"}),
+    ("uniform", "every coupling of primary capsules equal", "below (Paik et al. 2019)", {"routing": "uniform"}),
+    ("convolution", "a convolution head, no capsules: a U-Net", "within 0.1 dB", {"head": "convolution"}),
+    ("one", "a single entity: all that it paints is its local term", "below", {"entities": 1}),
+    ("four", "four entities", "a little below", {"entities": 4}),
+    ("lite2", "a larger encoder", "a tenth of a decibel above, at one and a half times the cost", {"encoder": "lite2"}),
+    ("many", "48 entities", "level", {"entities": 48}),
+)
+
+
+def _probe(name: str, doc: str, expect: str, changes: dict[str, Any], pressures: Pressures = _PROBED) -> DeepRecipe:
+    """An arm of the ablation: the network that ships but for one thing, from ImageNet's encoder on."""
+    return DeepRecipe(
+        name=f"probe-{name}",
+        doc=doc,
+        expect=expect,
+        cost="700 steps: 4 to 6 min on two free cores",
+        schedule=Schedule(steps=700, rise=70, fall=0.5, pressures=pressures, validate=350),
+        model=DeepConfig(**changes),
+    )
+
 
 RECIPES = {
     recipe.name: recipe
@@ -119,29 +145,8 @@ RECIPES = {
             portions=_LARGER,
             begin_from="deep-large",
         ),
-        DeepRecipe(
-            name="probe-agreement",
-            doc="the network that ships, for a few minutes",
-            expect="what the other probes are compared with",
-            cost="700 steps: 4 min on two free cores",
-            schedule=_PROBE,
-        ),
-        DeepRecipe(
-            name="probe-self",
-            doc="self-routing: couplings from the child alone, in one pass",
-            expect="level with agreement (Hahn et al. 2019)",
-            cost="700 steps: 4 min on two free cores",
-            schedule=_PROBE,
-            model=DeepConfig(routing="self"),
-        ),
-        DeepRecipe(
-            name="probe-convolution",
-            doc="no capsules: a convolution head on the same encoder and pyramid (a U-Net)",
-            expect="within 0.1 dB of the entities",
-            cost="700 steps: 4 min on two free cores",
-            schedule=_PROBE,
-            model=DeepConfig(head="convolution"),
-        ),
+        *(_probe(*arm) for arm in _ARMS),
+        _probe("unbalanced", "no pressure to use all entities", "some starve", {}, replace(_PROBED, balance=0)),
     )
 }
 
@@ -218,7 +223,7 @@ def describe() -> str:
 
 
 def run(recipe: DeepRecipe, sets: tuple[Mixture, Pictures], runs: Path) -> Checkpoint:
-    """Train a recipe in ``runs/NAME``, beginning with the result of the recipe before it, if there is one.
+    """Train a recipe in its :func:`folder_of`, beginning with the result of the recipe before it, if there is one.
 
     Raises:
         DataError: the result of the recipe before it is not there yet.
@@ -227,9 +232,18 @@ def run(recipe: DeepRecipe, sets: tuple[Mixture, Pictures], runs: Path) -> Check
     if begin_from is not None and not begin_from.exists():
         raise DataError(f"{begin_from} does not exist: run `colorcapsnet train {recipe.begin_from}` first")
     mixture, pictures = sets
-    return train(
-        recipe.name, recipe.model, recipe.schedule, mixture, pictures, runs / recipe.name, begin_from=begin_from
-    )
+    folder = folder_of(recipe, runs)
+    return train(recipe.name, recipe.model, recipe.schedule, mixture, pictures, folder, begin_from=begin_from)
+
+
+def seeded(recipe: DeepRecipe, seed: int) -> DeepRecipe:
+    """The same recipe with other chance: other first weights, other photographs in another order."""
+    return replace(recipe, schedule=replace(recipe.schedule, seed=seed))
+
+
+def folder_of(recipe: DeepRecipe, runs: Path) -> Path:
+    """Where a recipe's run lies: ``NAME``, or with another seed ``NAME-SEED``."""
+    return runs / (f"{recipe.name}-{recipe.schedule.seed}" if recipe.schedule.seed else recipe.name)
 
 
 def prolonged(recipe: DeepRecipe, steps: int) -> DeepRecipe:

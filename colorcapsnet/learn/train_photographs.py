@@ -79,7 +79,11 @@ class Schedule:
     def rate_at(self, step: int) -> float:
         """The rate at a step, as a share of the highest."""
         left = (self.steps - step) / max(self.fall * self.steps, 1)
-        return min(1.0, (step + 1) / self.rise, left)
+        return min(1.0, (step + 1) / max(self.rise, 1), left)
+
+    def ramped(self, step: int) -> float:
+        """How far entropy's pressure has grown at a step, 0..1."""
+        return min(1.0, step / max(self.ramp * self.steps, 1))
 
 
 @dataclass
@@ -170,7 +174,7 @@ def step(run: Run, batch: Batch) -> dict[str, float]:
     schedule = run.schedule
     gray, truth = (torch.from_numpy(array) for array in batch)
     terms = terms_of(run.model, gray.float() / 255, truth, bf16=schedule.bf16)
-    loss = deep.total(terms, schedule.pressures, min(1.0, run.step / (schedule.ramp * schedule.steps)))
+    loss = deep.total(terms, schedule.pressures, schedule.ramped(run.step))
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)

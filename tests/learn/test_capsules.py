@@ -12,6 +12,7 @@ from colorcapsnet.learn.capsules import (
     CapsNet,
     ClassCapsules,
     PrimaryCapsules,
+    SlotAttention,
     margin_loss,
     normalized,
     route_by_agreement,
@@ -266,6 +267,28 @@ class TestRouteByAttention:
     def test_takes_at_least_one_step(self):
         with pytest.raises(ValueError, match="1 step or more"):
             route_by_attention(random(1, 2, 2, 2), random(2, 2), torch.zeros(3), 0)
+
+
+class TestSlotAttention:
+    @settings(max_examples=10, deadline=None)
+    @given(seeds, st.integers(1, 3))
+    def test_is_the_loops(self, seed, steps):
+        torch.manual_seed(seed)
+        model, inputs = SlotAttention(3, 4, steps).double(), random(2, 5, 4, seed=seed)
+        slots, couplings = model(inputs)
+        for n in range(2):
+            expected = oracle.slot_attention(model.state_dict(), inputs[n], steps)
+            torch.testing.assert_close(slots[n], torch.stack(expected[0]), rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(couplings[n], torch.tensor(expected[1]).double(), rtol=1e-3, atol=1e-3)
+
+    def test_inputs_compete_for_slots_and_their_order_means_nothing(self):
+        torch.manual_seed(0)
+        model, inputs, order = SlotAttention(3, 4, 2).double(), random(1, 6, 4), torch.tensor([4, 2, 0, 5, 1, 3])
+        slots, couplings = model(inputs)
+        torch.testing.assert_close(couplings.sum(dim=2), torch.ones(1, 6).double())
+        again, mixed = model(inputs[:, order])
+        torch.testing.assert_close(again, slots)
+        torch.testing.assert_close(mixed, couplings[:, order])
 
 
 @settings(max_examples=20)

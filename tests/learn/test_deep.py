@@ -31,7 +31,7 @@ def known(painted, picture):
     return paint.Known(*(array[picture].detach().numpy() for array in arrays))
 
 
-@pytest.mark.parametrize("routing", ["agreement", "self", "attention", "uniform"])
+@pytest.mark.parametrize("routing", ["agreement", "self", "slots", "attention", "uniform"])
 def test_it_gives_what_paint_takes_and_both_find_the_same_colors(routing):
     painted = network(DeepConfig(entities=5, local=4, pose=16, routing=routing))(gray())
     assert painted.coupling.shape == (2, 5, 16, 24)

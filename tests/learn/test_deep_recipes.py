@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -94,6 +95,24 @@ def test_a_recipe_can_be_prolonged():
     recipe = deep_recipes.prolonged(RECIPES["deep"], 7)
     assert recipe.schedule.steps == 7
     assert recipe.model == RECIPES["deep"].model
+
+
+def test_a_recipe_can_be_run_again_with_other_chance_beside_the_first(tmp_path):
+    recipe = deep_recipes.seeded(RECIPES["probe-self"], 2)
+    assert recipe == replace(RECIPES["probe-self"], schedule=replace(RECIPES["probe-self"].schedule, seed=2))
+    folders = [deep_recipes.folder_of(one, tmp_path) for one in (RECIPES["probe-self"], recipe)]
+    assert folders == [tmp_path / "probe-self", tmp_path / "probe-self-2"]
+
+
+def test_probes_differ_from_the_network_that_ships_in_one_thing():
+    probes = [recipe for name, recipe in RECIPES.items() if name.startswith("probe-")]
+    assert len(probes) > 5
+    for probe in probes:
+        ours = RECIPES["probe-agreement"]
+        changed = [v for v in vars(ours.model) if getattr(probe.model, v) != getattr(ours.model, v)]
+        changed += [v for v in vars(ours.schedule) if getattr(probe.schedule, v) != getattr(ours.schedule, v)]
+        assert len(changed) == (probe != ours)
+        assert probe.portions == ours.portions
 
 
 def test_every_set_keeps_away_from_near_duplicates_of_all_held_parts_and_of_validation(tmp_path):

@@ -65,8 +65,13 @@ def test_the_rate_rises_stays_and_falls_to_nothing():
 
 
 def test_the_first_step_has_a_rate_and_the_last_one_too():
-    for schedule in (Schedule(steps=1, rise=1), Schedule(steps=50, rise=200), Schedule(steps=3, fall=1.0)):
+    for schedule in (Schedule(steps=1, rise=1), Schedule(steps=50, rise=200), Schedule(steps=3, rise=0, fall=1.0)):
         assert all(0 < schedule.rate_at(step) <= 1 for step in range(schedule.steps))
+
+
+def test_entropys_pressure_grows_in_a_straight_line_to_the_whole_of_it_or_is_there_at_once():
+    assert [Schedule(steps=40, ramp=0.5).ramped(step) for step in (0, 5, 20, 39)] == [0, 0.25, 1, 1]
+    assert Schedule(steps=40, ramp=0).ramped(1) == 1
 
 
 def test_batches_come_in_order_from_where_the_run_stands():

@@ -44,6 +44,34 @@ def route(votes: Grid, iterations: int) -> tuple[list[list[list[float]]], list[l
     return capsules, couplings
 
 
+@torch.no_grad()
+def slot_attention(state: dict[str, Tensor], inputs: Tensor, steps: int) -> tuple[list[Tensor], list[list[float]]]:
+    """Algorithm 1 of Locatello et al. 2020 for one picture's inputs ``(inputs, dims)``, a slot and an input at a time;
+    slots begin with states of their own, and are normalized at the end."""
+
+    def norm(x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:])
+
+    dims = inputs.shape[1]
+    cell = torch.nn.GRUCell(dims, dims, dtype=inputs.dtype)
+    cell.load_state_dict({name[6:]: values for name, values in state.items() if name.startswith("state.")})
+    slots = list(state["start"])
+    for _ in range(steps):
+        queries = [state["query.weight"] @ norm(slot) for slot in slots]
+        keys = [state["key.weight"] @ norm(one) for one in inputs]
+        logits = [[float(key @ query) / math.sqrt(dims) for query in queries] for key in keys]
+        couplings = [[math.exp(x) / sum(math.exp(y) for y in row) for x in row] for row in logits]
+        for o in range(len(slots)):
+            total = sum(row[o] for row in couplings)
+            update = sum(
+                row[o] / total * (state["value.weight"] @ norm(one)) for row, one in zip(couplings, inputs, strict=True)
+            )
+            slot = cell(update[None], slots[o][None])[0]
+            hidden = (state["onward.0.weight"] @ norm(slot) + state["onward.0.bias"]).relu()
+            slots[o] = slot + state["onward.2.weight"] @ hidden + state["onward.2.bias"]
+    return [norm(slot) for slot in slots], couplings
+
+
 def plain_colorcapsnet(state: dict[str, Tensor], gray: Tensor, capsules: int, routings: int) -> Tensor:
     """The published network in training mode from its parameters: three input channels, a vote for each pair of
     capsules, couplings, a sum; a front and batch norms are there if their parameters are."""
