@@ -145,6 +145,23 @@ RECIPES = {
             portions=_LARGER,
             begin_from="deep-large",
         ),
+        DeepRecipe(
+            name="deep-self",
+            doc="goes on from deep-soft with self-routing instead of agreement, entropy and local term pressed more",
+            expect="skill of 2 dB over gray on BSDS500 validation; entities exchanged cost 2 dB",
+            cost="6,000 steps: 35 min on two free cores",
+            schedule=Schedule(
+                steps=6_000,
+                rise=100,
+                fall=0.7,
+                ramp=0.1,
+                pressures=Pressures(entropy=0.01, local=0.8),
+                validate=1_000,
+            ),
+            portions=_LARGER,
+            model=DeepConfig(routing="self"),
+            begin_from="deep-soft",
+        ),
         *(_probe(*arm) for arm in _ARMS),
         _probe("unbalanced", "no pressure to use all entities", "some starve", {}, replace(_PROBED, balance=0)),
     )

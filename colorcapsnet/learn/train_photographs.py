@@ -264,9 +264,7 @@ def _begin(name: str, config: DeepConfig, schedule: Schedule, data: str, begin_f
         model = config.build()
         model.learn_from_imagenet()
     else:
-        model, earlier = of_checkpoint(begin_from)
-        if earlier.config != asdict(config):
-            raise ModelError(f"{begin_from} holds another network ({earlier.config}), not {asdict(config)}")
+        model = _taken_over(begin_from, config)
     model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     encoder = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
     others = [p for part, p in model.named_parameters() if not part.startswith("encoder.")]
@@ -277,6 +275,18 @@ def _begin(name: str, config: DeepConfig, schedule: Schedule, data: str, begin_f
     optimizer = torch.optim.AdamW(groups, schedule.rate, weight_decay=0.01, fused=True)
     first = {part: p.detach().clone() for part, p in model.named_parameters() if p.requires_grad}
     return Run(model, optimizer, schedule, name, data, first)
+
+
+def _taken_over(path: Path, config: DeepConfig) -> DeepColorCapsNet:
+    """The averaged network of a checkpoint; with another routing, all that the two have in common."""
+    earlier, saved = of_checkpoint(path)
+    if {**saved.config, "routing": config.routing} != asdict(config):
+        raise ModelError(f"{path} holds another network ({saved.config}), not {asdict(config)}")
+    model = config.build()
+    model.prepare()
+    common = {name: values for name, values in earlier.state_dict().items() if name in model.state_dict()}
+    model.load_state_dict({**model.state_dict(), **common})
+    return model
 
 
 def _average(run: Run) -> None:

@@ -274,6 +274,16 @@ def test_a_second_part_begins_with_the_averaged_weights_of_the_first(sets, tmp_p
     assert all(torch.equal(second.model[name], first.averaged[name]) for name in first.averaged)
 
 
+def test_another_routing_takes_over_all_that_both_have(sets, tmp_path):
+    first = run(sets, tmp_path / "first")
+    resting = replace(SCHEDULE, rate=0, encoder_rate=0, steps=1, validate=1)
+    second = train("b", replace(CONFIG, routing="self"), resting, *sets, tmp_path / "b",
+                   begin_from=tmp_path / "first/last.safetensors")  # fmt: skip
+    own = second.model.keys() - first.model.keys()
+    assert own == {"entities.self_routing.weight", "entities.self_routing.bias"}
+    assert all(torch.equal(second.model[name], first.averaged[name]) for name in first.averaged)
+
+
 def test_another_network_cannot_begin_a_run(sets, tmp_path):
     run(sets, tmp_path / "first")
     with pytest.raises(ModelError, match="holds another network"):
