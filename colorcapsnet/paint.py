@@ -322,7 +322,7 @@ def recolor(known: Known, entity: int, ab: ArrayLike) -> Known:
     return replace(known, mean=mean, scale=scale, mix=mix, given=known.given | {entity})
 
 
-def region(known: Known, cell: tuple[int, int], agreement: float = 0.5) -> Float:
+def region(known: Known, cell: tuple[int, int], agreement: float = 0.7) -> Float:
     """The connected part of the picture around a cell that belongs to what the cell belongs to.
 
     Cells q that are joined to p, side by side, by cells of ``s(p, q) = Σ_k √(c_k(p) c_k(q))`` above ``agreement``:
