@@ -6,6 +6,7 @@
 PYTHON ?= python3
 LIGHT := .venv/light
 DEV := .venv/dev
+FAST := OMP_NUM_THREADS=1 $(DEV)/bin/pytest -n 2
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo check test slow wheel bench clean
@@ -18,13 +19,13 @@ check: $(DEV)/ready
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
-	$(DEV)/bin/pytest -m "not medium and not slow"
+	$(FAST) -m "not medium and not slow"
 
 test: $(DEV)/ready
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
-	$(DEV)/bin/pytest -m "not slow" --durations=10
+	$(FAST) -m "not slow" --durations=10
 
 slow: $(DEV)/ready
 	$(DEV)/bin/pytest -m slow --durations=10
