@@ -54,6 +54,7 @@ class Card:
         paint: what was measured for a photograph model's answers, each with a default: ``anneal``, ``bold`` and
             ``gain`` of vivid colors (:func:`paint.color`), ``curve`` of confidence (:func:`paint.confidence`),
             fields of the ``kernel`` of hints (:class:`paint.Kernel`).
+        config: of the network that was trained, so that training can go on from the graph's own numbers.
         version: of this form of card.
     """
 
@@ -71,6 +72,7 @@ class Card:
     losses: list[dict[str, Any]] = field(default_factory=list)
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     paint: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
     version: int = CARD_VERSION
 
     def save(self, path: Path) -> None:

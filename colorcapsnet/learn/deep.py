@@ -53,8 +53,8 @@ class DeepConfig:
         modes: M, of color in each entity.
         local: R, local features.
         pose: dimensions of a capsule.
-        routing: how primary capsules become entities: ``agreement`` (attention routing), ``self`` (couplings from the
-            child alone, one pass), ``slots`` (slot attention), ``attention`` (entities choose among cells, without
+        routing: how primary capsules become entities: ``self`` (couplings from the child alone, one pass; Hahn et al.
+            2019), ``agreement`` (inverted dot-product attention; Tsai et al. 2020), ``slots`` (slot attention), ``attention`` (entities choose among cells, without
             competition between entities), ``uniform`` (every coupling equal).
         steps: of routing by agreement, and of slot attention.
         head: ``entities``, or ``convolution``: no capsules, ab by a convolution over the same pyramid.
@@ -68,7 +68,7 @@ class DeepConfig:
     modes: int = 3
     local: int = 8
     pose: int = 64
-    routing: Literal["agreement", "self", "slots", "attention", "uniform"] = "agreement"
+    routing: Literal["self", "agreement", "slots", "attention", "uniform"] = "self"
     steps: int = 2
     head: Literal["entities", "convolution"] = "entities"
 
@@ -184,8 +184,9 @@ class Entities(nn.Module):
         self.position = nn.Parameter(torch.randn(4, pose) * 0.1)
         self.slots = SlotAttention(entities, pose, config.steps) if config.routing == "slots" else None
         self.vote = nn.Parameter(torch.randn(entities, pose, pose) * pose**-0.5)
-        self.start = nn.Parameter(torch.randn(entities, pose))
-        self.bias = nn.Parameter(torch.zeros(entities + 1))
+        start = torch.randn(entities, pose) if config.routing in ("agreement", "attention") else None
+        self.start = None if start is None else nn.Parameter(start)
+        self.bias = nn.Parameter(torch.zeros(entities + 1)) if config.routing == "agreement" else None
         self.self_routing = nn.Linear(pose, entities + 1) if config.routing == "self" else None
         self.query = nn.Conv2d(WIDTHS[3], KEY, 1)
         self.key = nn.Linear(pose, KEY)
@@ -218,12 +219,12 @@ class Entities(nn.Module):
             poses, couplings = self.slots(primary)
             return poses, couplings.mean(dim=1)
         votes = torch.einsum("nid,ode->nioe", primary, self.vote)
-        if self.config.routing == "agreement":
+        if self.start is not None and self.bias is not None:
             poses, couplings = route_by_attention(votes, self.start, self.bias, self.config.steps)
             return poses, couplings.mean(dim=1)
         if self.self_routing is not None:
             couplings = self.self_routing(primary).softmax(dim=2)[..., :-1]
-        elif self.config.routing == "attention":
+        elif self.start is not None:
             agreement = torch.einsum("nioe,oe->nio", votes, self.start) * votes.shape[3] ** -0.5
             couplings = agreement.softmax(dim=1)
         else:

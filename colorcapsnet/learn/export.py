@@ -93,6 +93,7 @@ def export(checkpoint: Path, folder: Path, name: str, photographs: Path) -> Path
             license=LICENSE,
             limits=LIMITS[made.kind],
             losses=saved.history,
+            config=saved.config,
         )
         card.save(temporary.with_suffix(".json"))
         difference = made.parity(Network(temporary), photographs)

@@ -5,6 +5,7 @@ run has steps, not epochs; the rate rises, stays, and falls at the end; weights 
 goes on as if it had not been. Its folder::
 
     last.safetensors   the newest state, to resume from
+    best.safetensors   the state that validates best, of a run that stops early
     losses.jsonl       one line every hundred steps, and one at every validation
 """
 
@@ -29,12 +30,13 @@ from torch import Tensor
 
 from colorcapsnet import progress
 from colorcapsnet.errors import ModelError
-from colorcapsnet.learn import checkpoints, deep
+from colorcapsnet.learn import checkpoints, deep, encoders
 from colorcapsnet.learn.checkpoints import Checkpoint
 from colorcapsnet.learn.deep import DeepColorCapsNet, DeepConfig, Pressures
 from colorcapsnet.learn.photographs import Mixture
 from colorcapsnet.learn.train import Estimate, Keeper, keep_lines
 
+BEST = "best.safetensors"
 LOG_EVERY = 100  # steps
 AHEAD = 4  # batches made before they are needed
 
@@ -61,6 +63,8 @@ class Schedule:
         seed: of the first weights.
         validate: steps between validations.
         checkpoint_minutes: how often the newest state is saved.
+        patience: validations without a gain after which a run stops early, with the best state; None: it goes to its
+            end, with the last one.
     """
 
     steps: int
@@ -75,6 +79,7 @@ class Schedule:
     seed: int = 0
     validate: int = 1000
     checkpoint_minutes: float = 3.0
+    patience: int | None = None
 
     def rate_at(self, step: int) -> float:
         """The rate at a step, as a share of the highest."""
@@ -136,7 +141,7 @@ def train(
         begin_from: checkpoint whose averaged weights are the first ones.
 
     Returns:
-        The final state.
+        The final state, or of a run that stops early the best one.
 
     Raises:
         ModelError: a checkpoint is damaged or belongs to another run.
@@ -147,6 +152,8 @@ def train(
     if (folder / "last.safetensors").exists():
         _resume(run, folder / "last.safetensors")
     folder.mkdir(parents=True, exist_ok=True)
+    if schedule.patience is not None and not run.history:
+        _judge(run, validation, folder)
     keep_lines(folder / "losses.jsonl", lambda said: bool(said["step"] <= run.step))
     with (
         (folder / "losses.jsonl").open("a", buffering=1) as log,
@@ -155,18 +162,38 @@ def train(
         _ahead(mixture, run.step, schedule.steps) as batches,
     ):
         said: list[dict[str, float]] = []
-        for batch in batches:
+        for batch in () if _tired(run) else batches:
             said.append(step(run, batch))
             advance(1, note=f"error {said[-1]['error']:.3f}")
             if run.step % LOG_EVERY == 0:
                 log.write(json.dumps(_mean(said) | {"step": run.step, "time": time.time()}) + "\n")
                 said.clear()
             if run.step % schedule.validate == 0 or run.step == schedule.steps:
-                run.history.append({"step": run.step} | validate(averaged(run), validation, bf16=schedule.bf16))
+                _judge(run, validation, folder)
                 log.write(json.dumps(run.history[-1]) + "\n")
             keeper.between_steps(stop=keeper.asked)
+            if _tired(run):
+                break
         keeper.save()
-    return run.checkpoint()
+    return run.checkpoint() if schedule.patience is None else checkpoints.load(folder / BEST)
+
+
+def _judge(run: Run, validation: Pictures, folder: Path) -> None:
+    """Validate the averaged weights; of a run that stops early, keep them if they are the best so far."""
+    run.history.append({"step": run.step} | validate(averaged(run), validation, bf16=run.schedule.bf16))
+    if run.schedule.patience is not None and _best(run.history) == len(run.history) - 1:
+        checkpoints.save(run.checkpoint(), folder / BEST)
+
+
+def _tired(run: Run) -> bool:
+    """Whether a run that stops early has gone on for long enough without a gain."""
+    return run.schedule.patience is not None and len(run.history) - 1 - _best(run.history) >= run.schedule.patience
+
+
+def _best(history: list[dict[str, Any]]) -> int:
+    """Which validation had the highest skill, mean over sets; of equal ones the first."""
+    skills = [np.mean([value["skill"] for name, value in said.items() if name != "step"]) for said in history]
+    return int(np.argmax(skills))
 
 
 def step(run: Run, batch: Batch) -> dict[str, float]:
@@ -218,9 +245,9 @@ def validate(model: DeepColorCapsNet, validation: Pictures, *, bf16: bool) -> di
     return skills
 
 
-def estimate(config: DeepConfig, schedule: Schedule, mixture: Mixture) -> Estimate:
+def estimate(config: DeepConfig, schedule: Schedule, mixture: Mixture, *, begin_from: Path | None = None) -> Estimate:
     """Measure a few steps and say what the whole run will take."""
-    run = _begin("estimate", config, schedule, "", None)
+    run = _begin("estimate", config, schedule, "", begin_from)
     times = []
     for number in range(8):
         batch = mixture.batch(number)
@@ -239,9 +266,11 @@ def averaged(run: Run) -> DeepColorCapsNet:
 
 
 def load(config: DeepConfig, weights: dict[str, Tensor]) -> DeepColorCapsNet:
-    """A network as it was trained, in evaluation mode."""
+    """A network as it was trained, in evaluation mode; weights out of a graph have all batch norm folded away."""
     model = config.build()
     model.prepare()
+    if not any(name.startswith("pyramid") and ".norm." in name for name in weights):
+        encoders.fold_batch_norm(model)
     model.load_state_dict(weights)
     return model.eval()
 
@@ -280,6 +309,8 @@ def _begin(name: str, config: DeepConfig, schedule: Schedule, data: str, begin_f
 def _taken_over(path: Path, config: DeepConfig) -> DeepColorCapsNet:
     """The averaged network of a checkpoint; with another routing, all that the two have in common."""
     earlier, saved = of_checkpoint(path)
+    if saved.config == asdict(config):
+        return earlier
     if {**saved.config, "routing": config.routing} != asdict(config):
         raise ModelError(f"{path} holds another network ({saved.config}), not {asdict(config)}")
     model = config.build()

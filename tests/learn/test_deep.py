@@ -195,7 +195,8 @@ def test_the_likelihood_moves_modes_and_leaves_the_mean_alone():
     truth = torch.rand(2, 3, 16, 24) * 20
     moved = moved_by(-deep.log_likelihood(model(gray()), truth[:, 1:] / deep.UNIT, 64), model)
     doubt = {f"entities.doubt.{part}" for part in ("inner", "inner_bias", "outer", "bias")}
-    pose = {f"entities.{part}" for part in ("primary.weight", "primary.bias", "position", "vote", "start", "bias")}
+    pose = {f"entities.{part}" for part in ("primary.weight", "primary.bias", "position", "vote")}
+    pose |= {f"entities.self_routing.{part}" for part in ("weight", "bias")}
     assert {name for name in moved if name.startswith("entities.")} == doubt | pose
     fine = ("pyramid.side.2", "pyramid.side.3", "pyramid.down.1", "pyramid.down.2", "pyramid.mix.2", "pyramid.mix.3")
     assert not [name for name in moved if name.startswith(fine)]

@@ -108,7 +108,7 @@ def test_probes_differ_from_the_network_that_ships_in_one_thing():
     probes = [recipe for name, recipe in RECIPES.items() if name.startswith("probe-")]
     assert len(probes) > 5
     for probe in probes:
-        ours = RECIPES["probe-agreement"]
+        ours = RECIPES["probe-self"]
         changed = [v for v in vars(ours.model) if getattr(probe.model, v) != getattr(ours.model, v)]
         changed += [v for v in vars(ours.schedule) if getattr(probe.schedule, v) != getattr(ours.schedule, v)]
         assert len(changed) == (probe != ours)

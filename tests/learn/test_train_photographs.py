@@ -252,7 +252,7 @@ def test_a_checkpoint_of_other_pictures_another_network_or_another_recipe_is_ref
     mixture, pictures = sets
     others = [
         ("a run", CONFIG, replace(mixture, aged=0.1)),
-        ("a run", replace(CONFIG, routing="self"), mixture),
+        ("a run", replace(CONFIG, routing="agreement"), mixture),
         ("another run", CONFIG, mixture),
     ]
     for name, config, batches in others:
@@ -275,13 +275,41 @@ def test_a_second_part_begins_with_the_averaged_weights_of_the_first(sets, tmp_p
 
 
 def test_another_routing_takes_over_all_that_both_have(sets, tmp_path):
-    first = run(sets, tmp_path / "first")
+    first = train("a", replace(CONFIG, routing="agreement"), SCHEDULE, *sets, tmp_path / "first")
     resting = replace(SCHEDULE, rate=0, encoder_rate=0, steps=1, validate=1)
-    second = train("b", replace(CONFIG, routing="self"), resting, *sets, tmp_path / "b",
-                   begin_from=tmp_path / "first/last.safetensors")  # fmt: skip
+    second = run(sets, tmp_path / "b", resting, begin_from=tmp_path / "first/last.safetensors")
     own = second.model.keys() - first.model.keys()
     assert own == {"entities.self_routing.weight", "entities.self_routing.bias"}
-    assert all(torch.equal(second.model[name], first.averaged[name]) for name in first.averaged)
+    common = first.averaged.keys() & second.model.keys()
+    assert first.averaged.keys() - common == {"entities.start", "entities.bias"}
+    assert all(torch.equal(second.model[name], first.averaged[name]) for name in common)
+
+
+def test_a_run_that_stops_early_ends_with_its_best_state(sets, tmp_path, monkeypatch):
+    """Skills told beforehand: it begins at 1, gains at steps 1 and 3, and two validations without a gain are enough."""
+    told = iter([1.0, 1.5, 1.4, 2.0, 1.9, 1.8, 9.0])
+    monkeypatch.setattr(train_photographs, "validate", lambda *_, **__: {"same": {"skill": next(told), "p10": 0.0}})
+    schedule = replace(SCHEDULE, steps=20, validate=1, patience=2)
+    best = run(sets, tmp_path / "run", schedule)
+    assert best.loop["step"] == 3
+    assert [said["step"] for said in best.history] == [0, 1, 2, 3]
+    assert checkpoints.load(tmp_path / "run/last.safetensors").loop["step"] == 5
+
+
+def test_where_nothing_is_gained_the_beginning_is_what_is_kept(sets, tmp_path, monkeypatch):
+    told = iter([1.0, 0.9, 0.8])
+    monkeypatch.setattr(train_photographs, "validate", lambda *_, **__: {"same": {"skill": next(told), "p10": 0.0}})
+    best = run(sets, tmp_path / "run", replace(SCHEDULE, validate=1, patience=2))
+    assert best.loop["step"] == 0
+
+
+def test_a_finished_early_run_stays_as_it_is(sets, tmp_path, monkeypatch):
+    told = iter([1.0, 0.9, 0.8])
+    monkeypatch.setattr(train_photographs, "validate", lambda *_, **__: {"same": {"skill": next(told), "p10": 0.0}})
+    schedule = replace(SCHEDULE, validate=1, patience=2)
+    first = run(sets, tmp_path / "run", schedule)
+    again = run(sets, tmp_path / "run", schedule)
+    assert again.history == first.history
 
 
 def test_another_network_cannot_begin_a_run(sets, tmp_path):
