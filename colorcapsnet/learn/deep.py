@@ -45,7 +45,7 @@ EPSILON = 5e-5  # added to a picture's mean squared error, of sRGB in 0..1, befo
 
 @dataclass(frozen=True)
 class DeepConfig:
-    """Which variant of the network; the defaults are the one that ships.
+    """Which variant of the network; what ships routes by agreement, what comes by itself (docs/log.md).
 
     Attributes:
         encoder: ``lite0`` or ``lite2``.
@@ -54,8 +54,9 @@ class DeepConfig:
         local: R, local features.
         pose: dimensions of a capsule.
         routing: how primary capsules become entities: ``self`` (couplings from the child alone, one pass; Hahn et al.
-            2019), ``agreement`` (inverted dot-product attention; Tsai et al. 2020), ``slots`` (slot attention), ``attention`` (entities choose among cells, without
-            competition between entities), ``uniform`` (every coupling equal).
+            2019), ``agreement`` (inverted dot-product attention; Tsai et al. 2020), ``slots`` (slot attention),
+            ``attention`` (entities choose among cells, without competition between entities), ``uniform`` (every
+            coupling equal).
         steps: of routing by agreement, and of slot attention.
         head: ``entities``, or ``convolution``: no capsules, ab by a convolution over the same pyramid.
 

@@ -91,7 +91,12 @@ _LARGER = (
 _AGREEMENT = DeepConfig(routing="agreement")
 _PROBED = Pressures(entropy=0.015)
 _ARMS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
-    ("self", "the network that ships, for a few minutes", "what the other probes are compared with", {}),
+    (
+        "self",
+        "the network of the default configuration, for a few minutes",
+        "what the other probes are compared with",
+        {},
+    ),
     ("agreement", "couplings by agreement of votes and poses", "level (Hahn et al. 2019)", {"routing": "agreement"}),
     ("slots", "slot attention instead of routing", "level", {"routing": "slots"}),
     ("attention", "entities choose among cells without competition", "less telling maps", {"routing": "attention"}),
@@ -105,7 +110,7 @@ _ARMS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
 
 
 def _probe(name: str, doc: str, expect: str, changes: dict[str, Any], pressures: Pressures = _PROBED) -> DeepRecipe:
-    """An arm of the ablation: the network that ships but for one thing, from ImageNet's encoder on."""
+    """An arm of the ablation: the default network but for one thing, from ImageNet's encoder on."""
     return DeepRecipe(
         name=f"probe-{name}",
         doc=doc,
@@ -139,7 +144,7 @@ RECIPES = {
         ),
         DeepRecipe(
             name="deep-soft",
-            doc="goes on from deep-large with little pressure on entropy, at a rate that falls",
+            doc="goes on from deep-large with little pressure on entropy, at a rate that falls; ships as `deep`",
             expect="skill of 2 dB over gray on BSDS500 validation; couplings of entropy 0.8",
             cost="3,000 steps: 20 min on two free cores",
             schedule=Schedule(
@@ -151,7 +156,7 @@ RECIPES = {
         ),
         DeepRecipe(
             name="deep-self",
-            doc="goes on from deep-soft with self-routing, entropy and local term pressed more; ships as `deep`",
+            doc="goes on from deep-soft with self-routing, entropy and local term pressed more",
             expect="skill of 2 dB over gray on BSDS500 validation; entities exchanged cost 2 dB",
             cost="6,000 steps: 35 min on two free cores",
             schedule=Schedule(
