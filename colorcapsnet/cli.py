@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,6 +267,39 @@ def targets(scores: tuple[Path, ...], output: Path, model: str) -> None:
     click.echo(table)
 
 
+@report.command()
+@click.option("--out", "output", type=_FOLDER, required=True, help="Folder of the report; a run that was stopped goes "
+              "on there.")  # fmt: skip
+@click.option("--data", type=_FOLDER, help="Folder of ILSVRC2012 and DIV2K, or of the stand-ins.")
+@click.option("--budget", metavar="10m|3h|full", help="Time that all experiments may take together.")
+@click.option("--vgg", type=_FILE, help="Checkpoint of VGG-19, whose first two layers are transferred.")
+@click.option("--curves", type=_FILE, help="Losses of a chain that was trained for longer, to show beside.")
+@click.option("--draw", "only_draw", is_flag=True, help="Only draw the results that are there.")
+def paper(
+    output: Path, data: Path | None, budget: str | None, vgg: Path | None, curves: Path | None, only_draw: bool
+) -> None:
+    """Make every table and figure of the paper again: say what it costs, run, and draw one page."""
+    from colorcapsnet import paper_report
+    from colorcapsnet.errors import need
+
+    need("matplotlib", "report")
+    if not only_draw:
+        if data is None or budget is None:
+            raise click.UsageError("give --data and --budget, or --draw for the results that are there")
+        _need_training()
+        from colorcapsnet.colorizer import Colorizer
+        from colorcapsnet.learn.reproduce import reproduce
+
+        try:
+            reproduce(output, data, budget, Colorizer, vgg=vgg, command=_command(), tell=partial(click.echo, err=True))
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        except KeyboardInterrupt:
+            raise click.ClickException(f"stopped; the same command goes on from {output}") from None
+    for page in paper_report.draw(output, curves):
+        click.echo(page)
+
+
 @main.command()
 @click.argument("sets", nargs=-1, required=True, metavar="SET...")
 @click.option("-o", "--output", type=_FOLDER, required=True, help="Folder of the shards.")
@@ -383,6 +417,45 @@ def _train_photographs(
     mixture, pictures = deep_recipes.sets_of(recipe, data, shards)
     click.echo(f"{recipe.name}: {estimate(recipe.model, recipe.schedule, mixture)}", err=True)
     return None if only_estimate else deep_recipes.run(recipe, (mixture, pictures), runs)
+
+
+@main.command()
+@click.argument("photographs", type=_FOLDER)
+@click.option("--name", default="own", help="Of the network that comes out.", show_default=True)
+@click.option("-o", "--output", type=_FOLDER, default=Path("finetuned"), help="Folder of NAME.onnx, its card, and "
+              "what a stopped run goes on from.", show_default=True)  # fmt: skip
+@click.option("--model", metavar="NAME|FILE.onnx", help="Network to begin with; by default the one that colors.")
+@click.option("--steps", type=click.IntRange(1), help="At most; it stops by itself when nothing is gained.")
+@click.option("--estimate", "only_estimate", is_flag=True, help="Say what it would cost, and stop.")
+def finetune(
+    photographs: Path, name: str, output: Path, model: str | None, steps: int | None, only_estimate: bool
+) -> None:
+    """Teach the network a folder of your own PHOTOGRAPHS; a part that it never sees says what that gained."""
+    _need_training()
+    from colorcapsnet import evaluate, report, zoo
+    from colorcapsnet.learn import finetune as own
+
+    beginning = zoo.find(model or zoo.DEFAULT)
+    tuning = own.begin(photographs, output / f"{name}-work", beginning, steps)
+    sets = own.sets_of(tuning)
+    click.echo(f"{name}: at most {own.estimate(tuning, sets[0])}", err=True)
+    if only_estimate:
+        return
+    try:
+        made = own.run(tuning, sets, output, name, _command())
+    except KeyboardInterrupt:
+        raise click.ClickException(f"stopped; the same command goes on from {tuning.work}") from None
+    if made is None:
+        raise click.ClickException(
+            f"{tuning.card.name} gained nothing from {photographs}, so nothing was written: give more photographs"
+        )
+    colorizers = _colorizers([str(beginning), str(made)], as_published=False)
+    scores = evaluate.evaluate_models(tuning.held, colorizers, against=[beginning.stem], command=_command())
+    card = zoo.Card.load(made.with_suffix(".json"))
+    kept = {"manifest": scores["set"]["manifest"], "rows": scores["summary"]}
+    replace(card, scores={evaluate.set_name(tuning.held): kept}).save(made.with_suffix(".json"))
+    click.echo(report.markdown(scores))
+    click.echo(made)
 
 
 @main.command()

@@ -17,7 +17,7 @@ FLOOR = ["errors", "progress"]
 LEAVES = ["color", "exif", "paint", "patches", "scale", "pictures", "metrics"]
 KNOWLEDGE = ["zoo"]
 MAIN_JOB = ["colorizer"]
-USES = ["batch", "report", "evaluate", "uses", "calibrate"]
+USES = ["batch", "report", "evaluate", "uses", "calibrate", "claims", "paper_report"]
 TABLE = FLOOR + LEAVES + KNOWLEDGE + MAIN_JOB + USES + ["cli"]
 LEARN_MAY_USE = {*FLOOR, *LEAVES, "zoo", "evaluate"}
 
