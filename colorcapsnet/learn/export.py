@@ -127,12 +127,13 @@ def _published(saved: Checkpoint) -> _Made:
 
 def _whole(saved: Checkpoint) -> _Made:
     model = train_photographs.load(DeepConfig(**saved.config), saved.model | saved.averaged)
-    steps = deep_recipes.lineage(saved.recipe)
+    known = saved.recipe in deep_recipes.RECIPES
+    steps = deep_recipes.lineage(saved.recipe) if known else []
     return _Made(
         kind="photograph",
         size=deep_recipes.WORKING_SIZE,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        trained_on=[deep_recipes.TRAINED_ON],
+        trained_on=[deep_recipes.TRAINED_ON] if known else [],
         command=" && ".join(step.command for step in steps),
         write=partial(_write_photograph_graph, folded(model)),
         parity=partial(photograph_parity, model),

@@ -75,6 +75,21 @@ class Photographs:
         return mapped[begin : begin + height * width * 3].reshape(height, width, 3)
 
 
+class Part(Photographs):
+    """Some photographs of a prepared set, by their numbers."""
+
+    def __init__(self, whole: Photographs, chosen: Sequence[int]) -> None:
+        super().__init__(whole.shards)
+        self.whole, self.chosen = whole, chosen
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """A photograph of the part, as the whole set has it."""
+        return self.whole[self.chosen[index]]
+
+
 def _places_in(path: Path) -> list[_Place]:
     mapped = np.memmap(path, np.uint8, "r")
     places: list[_Place] = []
