@@ -17,6 +17,7 @@ from colorcapsnet.errors import ColorCapsNetError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from colorcapsnet.hints import Hints
     from colorcapsnet.learn.checkpoints import Checkpoint
     from colorcapsnet.report import Cell
 
@@ -52,9 +53,20 @@ def main() -> None:
 @click.argument("pictures", nargs=-1, required=True, type=_PATH)
 @click.option("-o", "--output", type=_PATH, help="File or folder to write to; by default beside the input.")
 @click.option("--model", default=None, metavar="NAME|FILE.onnx", help="Which network; see `colorcapsnet models`.")
-@click.option("--strength", type=click.FloatRange(0, 2), default=1.0, show_default=True,
-              help="0 is gray, 1 what is likely, 2 vivid.")  # fmt: skip
+@click.option("--strength", type=click.FloatRange(0, 2), help="0 is gray, 1 what is likely (the default), 2 vivid.")
 @click.option("--vivid", is_flag=True, help="As --strength 2.")
+@click.option("--reference", type=_FILE, metavar="PICTURE", help="Color as this picture in color: what is in both.")
+@click.option("--recolor", multiple=True, metavar="WHERE=#RRGGBB", help="3=#a03020 repaints a capsule by its number, "
+              "120,340=#a03020 the connected part around a pixel; may be repeated.")  # fmt: skip
+@click.option("--hints", "hint_file", type=_FILE, metavar="FILE.json|FILE.png", help="Colors at points; see "
+              "`colorcapsnet suggest-hints`.")  # fmt: skip
+@click.option("--do-no-harm", type=click.FloatRange(0, 1), metavar="T", help="Fade colors to gray that are less sure "
+              "than T, 0 to 1.")  # fmt: skip
+@click.option("--candidates", type=click.IntRange(1, 128), metavar="N", help="Write N pictures that may be true, "
+              "NAME-1 to NAME-N, and NAME-sheet.jpg.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), help="Of the candidates; 0 by default.")
+@click.option("--confidence", type=_FILE, metavar="MAP.png", help="Write how sure the colors are: white is sure.")
+@click.option("--capsules", type=_FILE, metavar="MAP.png", help="Write the soft regions with their numbers.")
 @click.option("--as-published", is_flag=True, help="As the paper does: lightness redrawn, patches side by side.")
 @click.option("--stride", type=click.IntRange(1), help="Pixels between patches: smaller is smoother, slower.")
 @click.option("--format", "to", type=click.Choice(["png", "jpg", "tiff", "webp"]), help="Write another format.")
@@ -63,8 +75,16 @@ def colorize(
     pictures: tuple[Path, ...],
     output: Path | None,
     model: str | None,
-    strength: float,
+    strength: float | None,
     vivid: bool,
+    reference: Path | None,
+    recolor: tuple[str, ...],
+    hint_file: Path | None,
+    do_no_harm: float | None,
+    candidates: int | None,
+    seed: int | None,
+    confidence: Path | None,
+    capsules: Path | None,
     as_published: bool,
     stride: int | None,
     to: str | None,
@@ -75,24 +95,90 @@ def colorize(
     A folder's tree is kept below the output folder. Pictures that are in color are made gray first. Nothing is
     overwritten without --force; in folders, pictures that are done already are skipped.
     """
-    from colorcapsnet import batch, zoo
+    from colorcapsnet import batch, decide, zoo
     from colorcapsnet.colorizer import Colorizer
 
-    strength = 2.0 if vivid else strength
-    if as_published and strength != 1:
+    hints = _hints(hint_file, reference, recolor, 2.0 if vivid else strength, do_no_harm)
+    if as_published and hints.strength != 1:
         raise click.UsageError("the published manner has no strength")
-    jobs = batch.plan(pictures, output, format=to, overwrite=force)
+    if seed is not None and candidates is None:
+        raise click.UsageError("--seed is for --candidates N")
+    jobs = batch.plan(pictures, output, format=to, overwrite=force or candidates is not None)
+    jobs, asked = decide.plan(
+        jobs,
+        hints,
+        alone=len(pictures) == 1 and not pictures[0].is_dir(),
+        candidates=candidates,
+        seed=seed or 0,
+        confidence=confidence,
+        capsules=capsules,
+        overwrite=force,
+    )
     try:
         colorizer = Colorizer(model or zoo.DEFAULT, as_published=as_published, stride=stride)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    outcomes = batch.colorize_all(jobs, colorizer, strength=strength, overwrite=force)
+    decided = decide.with_decisions(colorizer, hints, asked, overwrite=force)
+    outcomes = batch.colorize_all(jobs, decided, strength=hints.strength, overwrite=force)
     for outcome in outcomes:
         if outcome.status == "done":
-            click.echo(click.format_filename(outcome.job.target))
+            for path in (outcome.job.target, *asked.files):
+                click.echo(click.format_filename(path))
     click.echo(f"{colorizer}: {batch.summary(outcomes)}", err=True)
     if any(outcome.status == "failed" for outcome in outcomes):
         sys.exit(1)
+
+
+def _hints(
+    file: Path | None,
+    reference: Path | None,
+    recolor: tuple[str, ...],
+    strength: float | None,
+    do_no_harm: float | None,
+) -> Hints:
+    """What the options decide, over what the file does."""
+    from colorcapsnet import hints
+
+    told = hints.read(file) if file else hints.NOTHING
+    over = {"reference": reference, "strength": strength, "do_no_harm": do_no_harm}
+    options: dict[str, Any] = {name: value for name, value in over.items() if value is not None}
+    return replace(told, recolor=[*told.recolor, *map(hints.recolor_of, recolor)], **options)
+
+
+@main.command()
+@click.argument("picture", type=_FILE)
+@click.option("-n", "count", type=click.IntRange(1), default=5, help="How many points.", show_default=True)
+@click.option("-o", "--output", type=_FILE, metavar="FILE.json", help="Write a file of hints to fill in.")
+@click.option("--map", "as_map", type=_FILE, metavar="MAP.png", help="Write the picture with the points numbered.")
+@click.option("--hints", "hint_file", type=_FILE, metavar="FILE.json|FILE.png", help="What is known already.")
+@click.option("--model", default=None, metavar="NAME|FILE.onnx", help="Which network; see `colorcapsnet models`.")
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
+def suggest_hints(
+    picture: Path,
+    count: int,
+    output: Path | None,
+    as_map: Path | None,
+    hint_file: Path | None,
+    model: str | None,
+    force: bool,
+) -> None:
+    """Say where in PICTURE one color, if you know it, would help most.
+
+    Prints x, y and the present color of each point, the most helpful first. In the file of hints, put a color like
+    "#a03020" in place of a null; points that you leave are not used. Then: colorcapsnet colorize PICTURE --hints FILE.
+    """
+    from colorcapsnet import decide, hints, zoo
+    from colorcapsnet.colorizer import Colorizer
+
+    told = hints.read(hint_file) if hint_file else hints.NOTHING
+    decide.refuse_losses(picture, [as_map] if as_map else [], output, overwrite=force)
+    canvas = Colorizer(model or zoo.DEFAULT).open(picture)
+    suggested = decide.suggest(canvas, count, told)
+    if as_map:
+        decide.write_drawn(suggested.drawn, as_map, overwrite=force)
+    if output:
+        hints.write(suggested.hints, output, overwrite=force)
+    click.echo(suggested)
 
 
 @main.command()

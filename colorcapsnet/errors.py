@@ -4,6 +4,7 @@
 
     ColorCapsNetError          one line: what is wrong (with the value in it) and what to do
     ├── PictureError           a picture cannot be read, or is not one we can color
+    ├── HintError              what a person decided cannot be read, or does not fit the picture
     ├── OutputError            a result cannot be written, or would replace something
     ├── ModelError             a model, its card, or a checkpoint is missing, damaged, or of another version
     ├── DataError              a data set, shard, or manifest is missing, damaged, or of another version
@@ -26,6 +27,10 @@ class ColorCapsNetError(Exception):
 
 class PictureError(ColorCapsNetError):
     """A picture is missing, empty, damaged, too large, or of a kind that has no gray."""
+
+
+class HintError(ColorCapsNetError, ValueError):
+    """A hint is no color, lies outside the picture, asks for an impossible value, or its file is damaged."""
 
 
 class OutputError(ColorCapsNetError):

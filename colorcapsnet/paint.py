@@ -5,7 +5,7 @@ The network runs once. What it gave is a :class:`Known`; the rest is arithmetic 
 ==========================  ===========================================================
 the colors                  :func:`color`, from gray over the mean to vivid
 other possible colors       :func:`candidates`
-how sure they are           :func:`confidence`, :func:`deviation`
+how sure they are           :func:`confidence`, :func:`deviation`; :func:`fade` to gray where they are not
 this kind, this part, red   :func:`recolor`; :func:`region`, then :func:`recolor_region`
 as in that picture          :func:`reference`, for one in color of :func:`observe`
 this point is red           :func:`hint`; :func:`suggest` says where to point
@@ -33,10 +33,10 @@ Cells: TypeAlias = NDArray[np.intp]
 UNIT = np.float32(50)  # ab that the network calls 1
 ANNEAL = 1 / 0.38  # exponent of mode weights in vivid colors: the temperature of Zhang, Isola and Efros 2016
 DRAWS = 128  # whole pictures from which candidates are made
+THINNED = 1024  # cells that stand for the picture where all are compared with all
 PRESENT = 0.01  # share of a picture that an entity must hold to be in it
 
 _CERTAIN = 0.02  # deviation of a color that was given or measured: 1 in ab
-_THINNED = 1024  # cells that stand for the picture where all are compared with all
 _STEPS = 64  # of the table behind confidence
 _DAMAGED = "it is not a network of entities, or its file is damaged"
 
@@ -216,8 +216,8 @@ def _representatives(distance: Float, n: int) -> list[int]:
 def _thinned(known: Known) -> Cells:
     """Evenly spread cells, at most 1024, all of them where there are no more; ``(n, 2)``."""
     height, width = known.coupling.shape[1:]
-    tall = int(np.clip(round(np.sqrt(_THINNED * height / width)), 1, min(height, _THINNED)))
-    wide = min(_THINNED // tall, width)
+    tall = int(np.clip(round(np.sqrt(THINNED * height / width)), 1, min(height, THINNED)))
+    wide = min(THINNED // tall, width)
     rows, columns = ((2 * np.arange(n) + 1) * side // (2 * n) for n, side in ((tall, height), (wide, width)))
     return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
@@ -267,6 +267,33 @@ def confidence(
         share = np.interp(distance, grid, table[entity, mode])
         sure += known.coupling[entity] * known.weight[entity, mode] * share
     return (sure if curve is None else _calibrated(sure, *curve)).clip(0, 1).astype(np.float32)
+
+
+def fade(known: Known, ab: Float, sure: Float, threshold: float) -> Float:
+    """Let colors that are not sure give way to gray; those that a person gave stay.
+
+    Args:
+        known: what was painted.
+        ab: ``(h, w, 2)``, its colors.
+        sure: ``(h, w)`` in 0..1, as :func:`confidence` gives it.
+        threshold: 0..1. Colors this sure are whole, those half as sure or less are gone, straight between; 0 changes
+            nothing.
+
+    Returns:
+        ``(h, w, 2)`` ab.
+
+    Raises:
+        ValueError: the threshold is not 0..1.
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"colors fade below a confidence of 0 to 1, not {threshold}")
+    if threshold == 0:
+        return ab
+    left = np.clip(sure / max(threshold / 2, 1e-9) - 1, 0, 1).astype(np.float32)[..., None]
+    if not known.given:
+        return cast(Float, ab * left)
+    given = _paint(known, known.weight, sorted(known.given))
+    return cast(Float, given + left * (ab - given))
 
 
 def _shares_within(scale: Float, radius: float) -> tuple[Float, Float]:

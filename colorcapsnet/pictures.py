@@ -242,7 +242,7 @@ def write(
     path = Path(path)
     format = _format_of(path, format)
     _holds(picture, path, format, quality, lossless)
-    with _placed(path, overwrite) as descriptor:
+    with placed(path, overwrite) as descriptor:
         _save(picture, pyvips.Target.new_to_descriptor(descriptor), path.name, format, quality, lossless)
         if format == "tiff" and picture.metadata.exif is not None:
             with os.fdopen(descriptor, "r+b", closefd=False) as file:
@@ -621,7 +621,7 @@ def _short(problem: pyvips.Error) -> str:
 
 
 @contextlib.contextmanager
-def _placed(path: Path, overwrite: bool) -> Iterator[int]:
+def placed(path: Path, overwrite: bool) -> Iterator[int]:
     """A descriptor of a temporary file that takes the name ``path`` if the block ends well."""
     temporary = path.parent / f".colorcapsnet-{secrets.token_hex(8)}.tmp"
     try:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import cv2
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from colorcapsnet import color, pictures
 from colorcapsnet.errors import DataError
+from colorcapsnet.maps import capsule_map
 
 if TYPE_CHECKING:
     from colorcapsnet.colorizer import Canvas
@@ -547,7 +547,14 @@ class Cell:
     caption: str = ""
 
 
-def sheet(columns: Sequence[str], rows: Iterable[Sequence[Cell]], path: str | Path, *, width: int = 320) -> None:
+def sheet(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    path: str | Path,
+    *,
+    width: int = 320,
+    overwrite: bool = True,
+) -> None:
     """Draw pictures side by side under headings, on white, and write them over what stands at ``path``.
 
     Rows are drawn as they come, so a generator needs the memory of one.
@@ -557,9 +564,10 @@ def sheet(columns: Sequence[str], rows: Iterable[Sequence[Cell]], path: str | Pa
         rows: one cell for each column; a shorter row leaves the rest white.
         path: a JPEG, PNG, TIFF or WebP file.
         width: of a cell, in pixels; pictures keep their proportions, but none gets taller than 3/2 of it.
+        overwrite: whether something may stand there.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or something stands there that may not be replaced.
         PictureError: a cell holds no picture.
     """
     style = _Style(width)
@@ -571,7 +579,7 @@ def sheet(columns: Sequence[str], rows: Iterable[Sequence[Cell]], path: str | Pa
     for strip in strips:
         page.paste(strip, (0, top))
         top += strip.height + style.gutter
-    pictures.write(pictures.Picture.from_pil(page), path, overwrite=True)
+    pictures.write(pictures.Picture.from_pil(page), path, overwrite=overwrite)
 
 
 @dataclass(frozen=True)
@@ -647,33 +655,11 @@ CAPSULE_COLUMNS = ("gray", "capsules", "mean", "vivid", "confidence")
 def capsule_row(canvas: Canvas, name: str) -> list[Cell]:
     """What a network knows about one picture, a cell for each of ``CAPSULE_COLUMNS``."""
     gray = color.eight_bits(canvas.picture.gray)
-    height, width = gray.shape
-    sure = cv2.resize(canvas.confidence(), (width, height), interpolation=cv2.INTER_LINEAR)
+    sure = canvas.confidence_map()
     return [
         Cell(gray, name),
         Cell(capsule_map(canvas.known.coupling, color.lightness(gray))),
         Cell(canvas.color().array),
         Cell(canvas.color(2.0).array),
-        Cell(np.rint(255 * sure).astype(np.uint8), f"{sure.mean():.0%} sure"),
+        Cell(sure, f"{canvas.confidence().mean():.0%} sure"),
     ]
-
-
-def capsule_map(coupling: NDArray[np.floating[Any]], lightness: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """The soft regions that belong to each entity: one hue an entity, blended by coupling, on the picture's lightness.
-
-    Args:
-        coupling: ``(K, h, w)``, summing to 1 over K.
-        lightness: ``(H, W)``, L in 0..100, of the picture at any size.
-
-    Returns:
-        ``(H, W, 3)`` sRGB.
-    """
-    angle = 2 * np.pi * np.arange(len(coupling)) / len(coupling)
-    chroma = np.where(np.arange(len(coupling)) % 2, 40, 70)  # neighbors on the wheel differ in more than hue
-    palette = (chroma * np.stack([np.cos(angle), np.sin(angle)])).T.astype(np.float32)
-    height, width = lightness.shape
-    small = np.tensordot(coupling, palette, (0, 0))
-    ab = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    bright = (30 + 0.55 * lightness).astype(np.float32)  # hues are told apart best between black and white
-    lab = np.dstack([bright, color.in_gamut(bright, ab)])
-    return color.eight_bits(color.quantize(color.lab_to_srgb(lab)))

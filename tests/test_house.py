@@ -14,10 +14,10 @@ import colorcapsnet
 PACKAGE = Path(colorcapsnet.__file__).parent
 
 FLOOR = ["errors", "progress"]
-LEAVES = ["color", "exif", "paint", "patches", "scale", "pictures", "metrics"]
-KNOWLEDGE = ["zoo"]
+LEAVES = ["color", "exif", "maps", "paint", "patches", "scale", "pictures", "metrics"]
+KNOWLEDGE = ["zoo", "hints"]
 MAIN_JOB = ["colorizer"]
-USES = ["batch", "report", "evaluate", "uses", "calibrate", "claims", "paper_report"]
+USES = ["batch", "report", "evaluate", "uses", "calibrate", "decide", "claims", "paper_report"]
 TABLE = FLOOR + LEAVES + KNOWLEDGE + MAIN_JOB + USES + ["cli"]
 LEARN_MAY_USE = {*FLOOR, *LEAVES, "zoo", "evaluate"}
 

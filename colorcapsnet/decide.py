@@ -1,0 +1,274 @@
+"""A person's decisions on their way through :mod:`batch`, and what else may be asked for of one picture.
+
+:class:`Decided` stands between a colorizer and :func:`batch.colorize_all`: what holds for all pictures (reference,
+whole capsules, do-no-harm) is read once. Of one picture it also writes candidates and maps, all of them named and
+checked by :func:`plan` before the network sees it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colorcapsnet import color, maps, pictures, scale
+from colorcapsnet.batch import Advance, Job
+from colorcapsnet.colorizer import Canvas, Colorizer
+from colorcapsnet.errors import HintError, ModelError, OutputError
+from colorcapsnet.hints import NOTHING, Capsule, Hints, Point, hex_of
+from colorcapsnet.pictures import FORMATS, SUFFIXES, Picture
+
+ACROSS = 4  # candidates side by side on their sheet
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to write besides the colors of one picture.
+
+    Attributes:
+        candidates: files for the candidates, the likeliest first; the first is the target of the job.
+        sheet: all candidates with their names.
+        seed: of the candidates.
+        confidence: file for the map of confidence.
+        capsules: file for the map of capsules, with their numbers.
+    """
+
+    candidates: tuple[Path, ...] = ()
+    sheet: Path | None = None
+    seed: int = 0
+    confidence: Path | None = None
+    capsules: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """All of them but the target of the job."""
+        return [*self.candidates[1:], *(path for path in (self.sheet, self.confidence, self.capsules) if path)]
+
+
+def plan(
+    jobs: list[Job],
+    hints: Hints,
+    *,
+    alone: bool,
+    candidates: int | None = None,
+    seed: int = 0,
+    confidence: Path | None = None,
+    capsules: Path | None = None,
+    overwrite: bool = False,
+) -> tuple[list[Job], Asked]:
+    """Name every file before the first is written, and refuse what could lose one.
+
+    With candidates, NAME.EXT becomes NAME-1.EXT and so on, with NAME-sheet.jpg.
+
+    Args:
+        jobs: from :func:`batch.plan`.
+        hints: for all of them.
+        alone: whether one picture was given, and not a folder or several.
+        candidates: how many, or None for the likely colors alone.
+        seed: of the candidates.
+        confidence: file for the map of confidence.
+        capsules: file for the map of capsules.
+        overwrite: accept files that are there already.
+
+    Raises:
+        HintError: what is asked for makes sense for one picture only, and there are more.
+        OutputError: see :func:`refuse_losses`.
+    """
+    wanted = {"--candidates": candidates, "--confidence": confidence, "--capsules": capsules, "places in hints and "
+              "--recolor": hints.of_one_picture}  # fmt: skip
+    asking = [name for name, value in wanted.items() if value]
+    if not asking:
+        return jobs, Asked()
+    if not alone:
+        raise HintError(f"{asking[0]} are for one picture: give one file, not a folder or several")
+    (job,), asked = jobs, Asked(seed=seed, confidence=confidence, capsules=capsules)
+    if candidates is not None:
+        target = job.target
+        files = tuple(target.with_name(f"{target.stem}-{n}{target.suffix}") for n in range(1, candidates + 1))
+        asked = replace(asked, candidates=files, sheet=target.with_name(f"{target.stem}-sheet.jpg"))
+        job = replace(job, target=files[0])
+    refuse_losses(job.source, [job.target, *asked.files], overwrite=overwrite)
+    return [job], asked
+
+
+def refuse_losses(source: Path, drawn: Sequence[Path], hints: Path | None = None, *, overwrite: bool = False) -> None:
+    """Refuse files that cannot be written or would lose something, before anything is written.
+
+    Args:
+        source: the picture.
+        drawn: files for pictures.
+        hints: file for hints.
+        overwrite: accept files that are there already.
+
+    Raises:
+        OutputError: a file is there already, would be written twice, is the picture itself, or has the wrong ending.
+    """
+    taken = {os.path.realpath(source)}
+    for path in drawn:
+        if SUFFIXES.get(path.suffix.lower()) not in FORMATS:
+            raise OutputError(
+                f"{path} does not say a format that can be written: end it in one of {', '.join(FORMATS)}"
+            )
+    if hints is not None and hints.suffix.lower() != ".json":
+        raise OutputError(f"{hints} would not be known as hints: end it in .json")
+    for path in (*drawn, *([hints] if hints else [])):
+        if os.path.realpath(path) in taken:
+            raise OutputError(f"{path} is the picture itself, or would be written twice: name another file")
+        if not overwrite and os.path.lexists(path):
+            raise OutputError(f"{path} is there already: choose another name, or replace it with --force")
+        taken.add(os.path.realpath(path))
+
+
+def with_decisions(
+    colorizer: Colorizer, hints: Hints, asked: Asked | None = None, *, overwrite: bool = False
+) -> Colorizer | Decided:
+    """What colors pictures as it was decided: the colorizer itself where nothing was.
+
+    Raises:
+        ModelError, HintError, PictureError: as :class:`Decided`.
+    """
+    nothing = replace(hints, strength=1.0) == NOTHING and asked in (None, Asked())
+    return colorizer if nothing else Decided(colorizer, hints, asked, overwrite)
+
+
+class Decided:
+    """Colors pictures as a person decided: what :func:`batch.colorize_all` takes; from several threads at once.
+
+    Args:
+        colorizer: of a network that sees whole photographs.
+        hints: for every picture, but for their strength, which comes with each call.
+        asked: what else to write, where there is one picture.
+        overwrite: replace files that are there already.
+
+    Raises:
+        ModelError: the network sees patches.
+        HintError: there is no such capsule.
+        PictureError: the reference cannot be read, or is gray.
+    """
+
+    def __init__(
+        self, colorizer: Colorizer, hints: Hints = NOTHING, asked: Asked | None = None, overwrite: bool = False
+    ) -> None:
+        if colorizer.card.kind != "photograph":
+            raise ModelError(
+                f"{colorizer.card.name} sees patches and can only colorize: decide with a network that sees photographs"
+            )
+        self.colorizer, self.asked, self.overwrite = colorizer, asked or Asked(), overwrite
+        self.shown = None if hints.reference is None else colorizer.observe(hints.reference)
+        self.hints = replace(hints, reference=None)
+        types = [each for each in hints.recolor if isinstance(each, Capsule)]
+        if types:  # so that a number that does not exist is refused before the first picture
+            colorizer.open(np.zeros((32, 32), np.uint8)).decided(Hints(recolor=types))
+
+    def __str__(self) -> str:
+        """The network."""
+        return str(self.colorizer)
+
+    def colorize(self, picture: Picture, advance: Advance | None = None, strength: float = 1.0) -> Picture:
+        """The picture as it was decided, or the first candidate; all else that was asked for is written on the way.
+
+        Raises:
+            HintError: the hints do not fit the picture.
+            OutputError: something cannot be written.
+        """
+        canvas = self.colorizer.open(picture)
+        if self.shown is not None:
+            canvas = canvas.reference(self.shown)
+        if self.asked.confidence:
+            sure = canvas.decided(self.hints).confidence_map()
+            write_drawn(sure, self.asked.confidence, overwrite=self.overwrite)
+        if self.asked.capsules:
+            write_drawn(canvas.region_map(), self.asked.capsules, overwrite=self.overwrite)
+        if self.asked.candidates:
+            return self._candidates(canvas, strength)
+        return canvas.render(canvas.ab(strength, self.hints), advance)
+
+    def _candidates(self, canvas: Canvas, strength: float) -> Picture:
+        from colorcapsnet import report
+
+        asked = self.asked
+        colors = canvas.candidate_colors(len(asked.candidates), asked.seed, strength, self.hints)
+        first, cells = canvas.render(colors[0]), []
+        for path, ab in zip(asked.candidates, colors, strict=True):
+            colored = first if path == asked.candidates[0] else canvas.render(ab)
+            if colored is not first:  # which is written by whoever asked
+                _write(colored, path, self.overwrite)
+            cells.append(report.Cell(_small(colored.array), path.name))
+        if asked.sheet:
+            columns = [""] * min(ACROSS, len(cells))
+            rows = (cells[at : at + ACROSS] for at in range(0, len(cells), ACROSS))
+            report.sheet(columns, rows, asked.sheet, overwrite=self.overwrite)
+        return first
+
+
+def write_drawn(drawn: pictures.Pixels, path: Path, *, overwrite: bool = False) -> None:
+    """Write a map ``(H, W)`` or ``(H, W, 3)``; its folder is made if need be.
+
+    Raises:
+        OutputError: something stands there, or the file cannot be written.
+    """
+    _write(Picture(drawn, name=path.name), path, overwrite)
+
+
+def _write(picture: Picture, path: Path, overwrite: bool) -> None:
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    pictures.write(picture, path, overwrite=overwrite)
+
+
+def _small(rgb: pictures.Pixels) -> pictures.Pixels:
+    """What a sheet needs of a picture."""
+    height, width = rgb.shape[:2]
+    factor = min(1.0, 640 / max(height, width))
+    return scale.fit(rgb, max(1, round(height * factor)), max(1, round(width * factor)))
+
+
+# Where to point
+
+
+@dataclass(frozen=True, eq=False)
+class Suggestion:
+    """Where a person's colors would help most.
+
+    Attributes:
+        points: x and y of pixels, the most helpful first.
+        now: their colors as they are, ``"#rrggbb"``.
+        hints: what was known, and the points, waiting for colors.
+        drawn: ``(H, W, 3)`` uint8: the picture as it is colored now, with the points numbered.
+    """
+
+    points: list[tuple[int, int]]
+    now: list[str]
+    hints: Hints
+    drawn: NDArray[np.uint8]
+
+    def __str__(self) -> str:
+        """A line a point: its place and its color."""
+        return "\n".join(f"{x},{y} {color}" for (x, y), color in zip(self.points, self.now, strict=True))
+
+
+def suggest(canvas: Canvas, n: int, hints: Hints = NOTHING) -> Suggestion:
+    """The few points where one click would help most; see :meth:`Canvas.suggest`.
+
+    Args:
+        canvas: of the picture.
+        n: how many.
+        hints: what is known already.
+
+    Raises:
+        HintError: the hints do not fit the picture.
+    """
+    points = canvas.suggest(n, hints)
+    rgb = color.eight_bits(canvas.color(hints=hints).array)
+    waiting = replace(
+        hints,
+        points=[*hints.points, *(Point(x, y, None) for x, y in points)],
+        size=(canvas.picture.width, canvas.picture.height),
+    )
+    labels = [(str(number), x, y) for number, (x, y) in enumerate(points, 1)]
+    return Suggestion(points, [hex_of(rgb[y, x]) for x, y in points], waiting, maps.labeled(rgb, labels))
