@@ -79,13 +79,17 @@ def plan(
         HintError: what is asked for makes sense for one picture only, and there are more.
         OutputError: see :func:`refuse_losses`.
     """
-    wanted = {"--candidates": candidates, "--confidence": confidence, "--capsules": capsules, "places in hints and "
-              "--recolor": hints.of_one_picture}  # fmt: skip
-    asking = [name for name, value in wanted.items() if value]
-    if not asking:
+    wanted = {
+        "places in hints and --recolor": hints.of_one_picture,
+        "--candidates": candidates is not None,
+        "--confidence maps": confidence is not None,
+        "--capsules maps": capsules is not None,
+    }
+    if not any(wanted.values()):
         return jobs, Asked()
     if not alone:
-        raise HintError(f"{asking[0]} are for one picture: give one file, not a folder or several")
+        asking = next(name for name, value in wanted.items() if value)
+        raise HintError(f"{asking} are for one picture: give one file, not a folder or several")
     (job,), asked = jobs, Asked(seed=seed, confidence=confidence, capsules=capsules)
     if candidates is not None:
         target = job.target
@@ -192,12 +196,13 @@ class Decided:
         from colorcapsnet import report
 
         asked = self.asked
+        _make_folder(asked.candidates[0])
         colors = canvas.candidate_colors(len(asked.candidates), asked.seed, strength, self.hints)
         first, cells = canvas.render(colors[0]), []
         for path, ab in zip(asked.candidates, colors, strict=True):
             colored = first if path == asked.candidates[0] else canvas.render(ab)
             if colored is not first:  # which is written by whoever asked
-                _write(colored, path, self.overwrite)
+                pictures.write(colored, path, overwrite=self.overwrite)
             cells.append(report.Cell(_small(colored.array), path.name))
         if asked.sheet:
             columns = [""] * min(ACROSS, len(cells))
@@ -212,13 +217,13 @@ def write_drawn(drawn: pictures.Pixels, path: Path, *, overwrite: bool = False) 
     Raises:
         OutputError: something stands there, or the file cannot be written.
     """
-    _write(Picture(drawn, name=path.name), path, overwrite)
+    _make_folder(path)
+    pictures.write(Picture(drawn, name=path.name), path, overwrite=overwrite)
 
 
-def _write(picture: Picture, path: Path, overwrite: bool) -> None:
-    with contextlib.suppress(OSError):
+def _make_folder(path: Path) -> None:
+    with contextlib.suppress(OSError):  # writing will say what is wrong
         path.parent.mkdir(parents=True, exist_ok=True)
-    pictures.write(picture, path, overwrite=overwrite)
 
 
 def _small(rgb: pictures.Pixels) -> pictures.Pixels:

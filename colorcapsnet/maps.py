@@ -67,7 +67,8 @@ def _parts(coupling: Float) -> Iterator[tuple[int, int, int]]:
             inside = np.pad((parts == part).astype(np.uint8), 1)
             if inside.sum() >= max(1, _LEAST * largest.size):
                 depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-                row, column = divmod(int(depth.argmax()), depth.shape[1])
+                deepest = np.argwhere(depth == depth.max())
+                row, column = deepest[((deepest - deepest.mean(axis=0)) ** 2).sum(axis=1).argmin()].tolist()
                 yield entity, row - 1, column - 1
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from colorcapsnet import Colorizer, Picture, color, paint, pictures, scale
-from colorcapsnet.errors import ModelError, PictureError
+from colorcapsnet.errors import HintError, ModelError, PictureError
+from colorcapsnet.hints import NOTHING, Capsule, Hints, Point, ab_of
 from tests.tiny import COLOR, write_model, write_photograph_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -342,3 +343,216 @@ def test_a_network_of_patches_cannot_be_opened_and_one_of_photographs_has_no_pat
     for options in ({"as_published": True}, {"stride": 3}):
         with pytest.raises(ValueError, match="tiny-photo sees whole photographs"):
             Colorizer(path, **options)
+
+
+# What a person decides
+
+
+def ab_at(picture, x, y):
+    return color.srgb_to_lab(picture.array)[y, x, 1:]
+
+
+@pytest.fixture(scope="module")
+def cat(photo):
+    return photo.open(SAMPLES / "chelsea.png")
+
+
+points = st.lists(
+    st.builds(
+        Point, st.floats(0, 1), st.floats(0, 1), st.tuples(st.floats(-60, 60), st.floats(-60, 60)), st.just(True)
+    ),
+    max_size=4,
+)
+recolors = st.lists(st.builds(Capsule, st.integers(0, 2), st.just("#a03020")), max_size=2)
+
+
+@settings(max_examples=40)
+@given(points, recolors, st.floats(0, 2), st.floats(0, 1))
+def test_decisions_are_taken_in_their_order(cat, given_points, recolored, strength, threshold):
+    """Recolors, strength, do-no-harm, points: written out in the arithmetic of paint."""
+    known = cat.known
+    for each in recolored:
+        known = paint.recolor(known, each.number, ab_of(each.color))
+    sure = paint.confidence(known, paint.color(known))
+    ab = paint.fade(known, paint.color(known, strength), sure, threshold)
+    cells = [cat.cell(*point.pixel(451, 300)) for point in given_points]
+    ab = paint.hint(known, ab, cat.lightness, cells, [point.color for point in given_points])
+    hints = Hints(points=given_points, recolor=recolored, strength=strength, do_no_harm=threshold)
+    assert np.abs(cat.ab(hints=hints) - ab).max() < 1e-3
+    assert np.array_equal(cat.ab(strength, hints), cat.ab(hints=hints))
+
+
+@settings(max_examples=15)
+@given(points, recolors, st.floats(0, 2), st.floats(0, 1))
+def test_whatever_is_decided_every_gray_code_stays(cat, given_points, recolored, strength, threshold):
+    hints = Hints(points=given_points, recolor=recolored, strength=strength, do_no_harm=threshold)
+    assert np.array_equal(color.gray_of(cat.color(hints=hints).array), cat.gray)
+
+
+def test_colorize_takes_hints_for_every_kind_of_picture(photo, cat):
+    hints = Hints(points=[Point(100, 100, "#a03020")], recolor=[Capsule(1, (20, -20))], strength=1.5)
+    expected = cat.color(hints=hints).array
+    picture = pictures.read(SAMPLES / "chelsea.png")
+    assert np.array_equal(photo.colorize(picture, hints=hints).array, expected)
+    assert np.array_equal(photo.colorize(picture.array, hints=hints), expected)
+    assert np.array_equal(np.array(photo.colorize(picture.pil(), hints=hints)), expected)
+    assert not np.array_equal(photo.colorize(picture.array), expected)
+
+
+def test_deciding_nothing_changes_nothing(cat):
+    assert np.array_equal(cat.ab(hints=NOTHING), cat.ab())
+    assert cat.decided(NOTHING) is cat
+    waiting = Hints(points=[Point(3, 4, None)])
+    assert np.array_equal(cat.ab(hints=waiting), cat.ab())
+
+
+def test_a_given_color_arrives_as_given_whatever_the_strength(photo):
+    canvas = photo.open(np.full((96, 128), 128, np.uint8))
+    for hints in (
+        Hints(points=[Point(60, 40, (25, -20))], strength=0),
+        Hints(points=[Point(60, 40, (25, -20))], strength=2, do_no_harm=1),
+    ):
+        assert np.abs(ab_at(canvas.color(hints=hints), 60, 40) - (25, -20)).max() < 3
+
+
+def test_a_whole_capsule_and_a_part_are_recolored(cat):
+    mask = paint.region(cat.known, cat.cell(225, 250))
+    whole, part = cat.recolor(2, (30, -40)), cat.recolor((225, 250), (30, -40))
+    assert np.array_equal(whole.ab(), paint.color(paint.recolor(cat.known, 2, (30, -40))))
+    assert np.array_equal(part.ab(), paint.color(paint.recolor_region(cat.known, mask, (30, -40))))
+    assert np.abs(part.ab() - (30, -40))[mask == 1].mean() < np.abs(cat.ab() - (30, -40))[mask == 1].mean() / 4
+    assert np.where(mask == 0, np.abs(part.ab() - cat.ab()).max(axis=-1), 0).max() < 1e-4
+    assert np.array_equal(cat.ab(), paint.color(cat.known))  # the first canvas is as it was
+
+
+def test_recolors_of_hints_are_those_of_the_canvas(cat):
+    hints = Hints(recolor=[Capsule(0, "#a03020"), Point(225, 250, "#2040a0")])
+    chained = cat.recolor(0, "#a03020").recolor((225, 250), "#2040a0")
+    assert np.array_equal(cat.ab(hints=hints), chained.ab())
+    assert len(chained.regions) == 4 and np.abs(chained.regions.sum(axis=0) - 1).max() < 1e-5
+
+
+def test_a_reference_gives_its_colors_to_what_is_in_both(photo, cat, tmp_path):
+    path = SAMPLES / "coffee.png"
+    small = scale.fit(pictures.read(path).array, *scale.working_shape(400, 600, 64))
+    height, width = photo.open(path).lightness.shape
+    ab = scale.fit(color.srgb_to_lab(small)[..., 1:], height, width)
+    expected = paint.reference(cat.known, paint.observe(photo.open(path).known, ab))
+    for other in (path, str(path), photo.observe(path), pictures.read(path)):
+        assert np.array_equal(cat.reference(other).ab(), paint.color(expected))
+    assert np.array_equal(cat.ab(hints=Hints(reference=path)), paint.color(expected))
+    assert not np.array_equal(paint.color(expected), cat.ab())
+
+
+def test_a_picture_is_its_own_best_reference(photo, cat):
+    true = color.srgb_to_lab(cat.picture.array)[..., 1:]
+    apart = [np.abs(color.srgb_to_lab(p.array)[..., 1:] - true).mean() for p in (cat.color(), cat.reference(
+        cat.picture).color())]  # fmt: skip
+    assert apart[1] < 0.7 * apart[0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_gray_reference_is_refused(photo, cat, dtype):
+    gray = random_gray(60, 80, dtype)
+    for other in (gray, np.dstack([gray] * 3), photo.colorize(gray, strength=0)):
+        with pytest.raises(PictureError, match="is gray: a reference needs colors to take"):
+            cat.reference(other)
+
+
+def test_unsure_colors_fade_as_more_sureness_is_asked_for(cat):
+    chromas = [chroma(cat.color(hints=Hints(do_no_harm=t)).array).mean() for t in (0, 0.3, 0.6, 0.9, 1)]
+    assert chromas == sorted(chromas, reverse=True)
+    assert chromas[-1] < chromas[0]
+
+
+def test_candidates_share_what_was_decided(cat):
+    hints = Hints(points=[Point(225, 250, (25, -20))], recolor=[Capsule(0, "#2040a0")], strength=1.4)
+    decided = cat.recolor(0, "#2040a0")
+    cell = [cat.cell(225, 250)]
+    drawn = paint.candidates(decided.known, 3, 5)
+    for ab, known in zip(cat.candidate_colors(3, 5, hints=hints), drawn, strict=True):
+        expected = paint.hint(known, paint.color(known, 1.4), cat.lightness, cell, [(25, -20)])
+        assert np.abs(ab - expected).max() < 1e-4
+    assert [p.array.shape for p in cat.candidates(2, strength=2.0, hints=hints)] == [(300, 451, 3)] * 2
+
+
+def test_the_reach_of_hints_is_the_cards(tmp_path, photo):
+    kernel = {"everywhere": 0.0, "wide": 0.0, "near_reach": 0.02}
+    narrow = Colorizer(str(write_photograph_model(tmp_path, "narrow", paint={"kernel": kernel})))
+    hints = Hints(points=[Point(100, 100, (60, 0))])
+    changed = [
+        (np.abs(c.ab(hints=hints) - c.ab()).max(axis=-1) > 1).sum()
+        for c in (photo.open(SAMPLES / "chelsea.png"), narrow.open(SAMPLES / "chelsea.png"))
+    ]
+    assert 0 < changed[1] < changed[0] / 4
+    assert narrow.open(SAMPLES / "chelsea.png").kernel == paint.Kernel(**kernel)
+
+
+def test_maps_have_the_size_of_the_picture(cat):
+    assert cat.regions is cat.known.coupling
+    shown, sure = cat.region_map(), cat.confidence_map()
+    assert (shown.shape, shown.dtype, sure.shape, sure.dtype) == ((300, 451, 3), np.uint8, (300, 451), np.uint8)
+    assert sure.mean() / 255 == pytest.approx(cat.confidence().mean(), abs=0.01)
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 20))
+def test_suggestions_lie_in_the_picture_and_in_their_cells(photo, height, width, n):
+    canvas = photo.open(random_gray(height, width))
+    suggested = canvas.suggest(n)
+    assert 1 <= len(suggested) <= n and len(set(suggested)) == len(suggested)
+    cells = paint.suggest(canvas.known, canvas.lightness, min(n, canvas.lightness.size)).tolist()
+    if height >= canvas.lightness.shape[0] and width >= canvas.lightness.shape[1]:
+        assert [list(canvas.cell(x, y)) for x, y in suggested] == cells
+    else:
+        assert all(0 <= x < width and 0 <= y < height for x, y in suggested)
+
+
+def test_what_is_known_is_not_suggested_again(cat):
+    first = cat.suggest(1)
+    hints = Hints(points=[Point(*first[0], "#a03020")])
+    assert first[0] not in cat.suggest(5, hints)
+    assert cat.suggest(3)[0] == first[0]
+
+
+@pytest.mark.parametrize(
+    ("hints", "message"),
+    [
+        (Hints(points=[Point(451, 0, "#a03020")]), "the point 451, 0 is outside the picture of 451×300"),
+        (Hints(recolor=[Point(0, 300, "#a03020")]), "the point 0, 300 is outside the picture of 451×300"),
+        (Hints(recolor=[Capsule(3, "#a03020")]), "there is no capsule 3: they are 0 to 2"),
+        (Hints(size=(300, 451)), "the hints are for a picture of 300×451 pixels, and this one is 451×300"),
+    ],
+)
+def test_decisions_that_do_not_fit_the_picture_are_refused(photo, cat, hints, message):
+    for ask in (
+        lambda: cat.color(hints=hints),
+        lambda: photo.colorize(cat.picture, hints=hints),
+        lambda: cat.candidates(2, hints=hints),
+        lambda: cat.suggest(2, hints),
+    ):
+        with pytest.raises(HintError, match=message):
+            ask()
+
+
+def test_a_canvas_refuses_what_is_no_color_or_place(cat):
+    for where, wanted in ((0, "red"), (-1, "#a03020"), ((-1, 0), "#a03020"), (0, (200, 0))):
+        with pytest.raises(HintError):
+            cat.recolor(where, wanted)
+    with pytest.raises(ValueError, match="1 to 128 candidates"):
+        cat.candidates(0)
+
+
+def test_a_network_of_patches_takes_the_strength_of_hints_and_nothing_else(tiny):
+    gray, colorizer = random_gray(20, 20), Colorizer(tiny)
+    assert np.array_equal(colorizer.colorize(gray, hints=Hints(strength=0.5)), colorizer.colorize(gray, strength=0.5))
+    with pytest.raises(ModelError, match="tiny sees patches"):
+        colorizer.colorize(gray, hints=Hints(do_no_harm=0.5))
+
+
+def test_many_threads_share_a_canvas(cat):
+    decisions = [Hints(recolor=[Capsule(n % 3, (n, -n))], points=[Point(n, n, "#a03020")]) for n in range(16)]
+    expected = [cat.color(hints=hints).array for hints in decisions]
+    with ThreadPoolExecutor(8) as pool:
+        for got, one in zip(pool.map(lambda hints: cat.color(hints=hints), decisions), expected, strict=True):
+            assert np.array_equal(got.array, one)

@@ -802,3 +802,42 @@ def test_answers_compose():
     assert ab.shape == (24, 32, 2)
     assert ab.dtype == sure.dtype == np.float32
     assert np.isfinite(ab).all()
+
+
+# Fading
+
+
+@given(st.integers(0, 99), st.floats(0, 1), st.floats(0, 1))
+def test_fading_is_the_definition_cell_by_cell(seed, threshold, other):
+    known = make(seed)
+    ab, sure = paint.color(known), paint.confidence(known, paint.color(known))
+    faded = paint.fade(known, ab, sure, threshold)
+    for cell in np.ndindex(sure.shape):
+        left = 1.0 if threshold == 0 else min(max((sure[cell] - threshold / 2) / max(threshold / 2, 1e-9), 0), 1)
+        assert np.abs(faded[cell] - left * ab[cell]).max() < 1e-3
+    low, high = sorted((threshold, other))
+    more, less = (np.linalg.norm(paint.fade(known, ab, sure, t), axis=-1) for t in (low, high))
+    assert (more >= less - 1e-4).all()
+
+
+def test_fading_ends_at_gray_and_begins_with_nothing():
+    known = make()
+    ab = paint.color(known)
+    assert np.array_equal(paint.fade(known, ab, np.zeros(ab.shape[:2]), 0), ab)
+    assert np.array_equal(paint.fade(known, ab, np.ones(ab.shape[:2]), 1), ab)
+    assert not paint.fade(known, ab, np.full(ab.shape[:2], 0.4), 0.8).any()
+
+
+def test_a_given_color_does_not_fade():
+    labels = np.repeat([[0, 1]], 6, axis=0).repeat(4, axis=1)
+    known = paint.recolor(one_entity_a_cell(labels, [(30, 10), (-20, 15)]), 1, (40, -20))
+    faded = paint.fade(known, paint.color(known), np.zeros(labels.shape), 1)
+    assert not faded[labels == 0].any()
+    assert np.abs(faded[labels == 1] - (40, -20)).max() < 1e-4
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_an_impossible_threshold_is_refused(threshold):
+    known = make()
+    with pytest.raises(ValueError, match="colors fade below a confidence of 0 to 1, not"):
+        paint.fade(known, paint.color(known), np.ones((6, 8)), threshold)

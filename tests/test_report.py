@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner
 
-from colorcapsnet import color, evaluate, metrics, report, uses, zoo
+from colorcapsnet import color, evaluate, maps, metrics, report, uses, zoo
 from colorcapsnet.cli import main
 from colorcapsnet.colorizer import Colorizer
 from colorcapsnet.errors import DataError, OutputError, PictureError
@@ -285,41 +285,6 @@ def test_the_command_writes_the_table(tmp_path):
     assert told.strip() == (tmp_path / "t.md").read_text().strip()
 
 
-# Maps
-
-
-def test_a_map_shows_each_entity_in_its_own_hue_whatever_the_lightness():
-    labels = np.arange(16).repeat(4).reshape(8, 8)
-    coupling = (np.arange(16)[:, None, None] == labels).astype(np.float32)
-    hues = []
-    for lightness in (35, 65):
-        lab = color.srgb_to_lab(report.capsule_map(coupling, np.full((8, 8), lightness, np.float32)))
-        entities = np.array([lab[labels == entity].mean(axis=0) for entity in range(16)])
-        hues.append(np.arctan2(entities[:, 2], entities[:, 1]))
-        apart = np.abs(np.angle(np.exp(1j * (hues[-1][:, None] - hues[-1])))) + np.eye(16) * 9
-        assert apart.min() > np.radians(15)
-    assert np.abs(np.angle(np.exp(1j * (hues[0] - hues[1])))).max() < np.radians(6)
-
-
-def test_a_map_blends_by_coupling_and_keeps_the_order_of_lightness():
-    half = np.full((2, 4, 4), 0.5, np.float32)
-    one = np.stack([np.ones((4, 4)), np.zeros((4, 4))]).astype(np.float32)
-    lightness = np.linspace(0, 100, 16).reshape(4, 4).astype(np.float32)
-    first, second, both = (
-        color.srgb_to_lab(report.capsule_map(coupling, lightness)) for coupling in (one, one[::-1], half)
-    )
-    in_gamut = (lightness > 40) & (lightness < 60)
-    assert np.abs(both - (first + second) / 2)[in_gamut].max() < 2
-    for shown in (first, second, both):
-        assert np.all(np.diff(shown[..., 0].ravel()) > 0)
-
-
-def test_a_map_has_the_size_of_the_picture():
-    coupling = np.random.default_rng(0).dirichlet(np.ones(20), (6, 9)).transpose(2, 0, 1)
-    shown = report.capsule_map(coupling, np.full((50, 70), 60, np.float32))
-    assert shown.shape == (50, 70, 3) and shown.dtype == np.uint8
-
-
 # Sheets
 
 
@@ -394,7 +359,7 @@ def test_the_command_shows_what_capsules_make_of_pictures(tmp_path, photographs,
     assert np.array_equal(mean.picture, canvas.color().array)
     assert np.array_equal(vivid.picture, canvas.color(2.0).array)
     lightness = color.lightness(canvas.gray)
-    assert np.array_equal(capsules.picture, report.capsule_map(canvas.known.coupling, lightness))
+    assert np.array_equal(capsules.picture, maps.capsule_map(canvas.known.coupling, lightness))
     assert sure.picture.mean() / 255 == pytest.approx(canvas.confidence().mean(), abs=0.02)
 
 
