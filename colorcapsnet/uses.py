@@ -239,7 +239,7 @@ class _Subject:
 
     @cached_property
     def kernel(self) -> paint.Kernel:
-        return paint.Kernel(**self.canvas.card.paint.get("kernel", {}))
+        return self.canvas.kernel
 
     @cached_property
     def uncoupled(self) -> paint.Known:

@@ -131,10 +131,29 @@ def test_strength_and_vivid(run, tmp_path, write):
     assert chroma[0] < 1e-3 < chroma[1] < chroma[2] == chroma[3]
 
 
+def test_a_person_asks_where_to_point_and_then_decides(run, tmp_path):
+    model = write_photograph_model(tmp_path)
+    small(tmp_path / "a.png", (90, 120))
+    done = run("suggest-hints", "a.png", "-n", "2", "-o", "a.json", "--model", model)
+    assert len(done.stdout.splitlines()) == 2
+    filled = (tmp_path / "a.json").read_text().replace("null", '"#a03020"', 1)
+    (tmp_path / "a.json").write_text(filled)
+    decisions = ["--hints", "a.json", "--recolor", "2=#2040a0", "--do-no-harm", "0.5"]
+    done = run("colorize", "a.png", "--model", model, *decisions, "--candidates", "2", "--capsules", "map.png")
+    names = ["a-color-1.png", "a-color-2.png", "a-color-sheet.jpg", "map.png"]
+    assert done.stdout.split() == names
+    assert done.stderr.splitlines()[-1] == "tiny-photo, photographs at about 64×64 pixels: 1 colored"
+    assert all((tmp_path / name).exists() for name in names)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["colorize", "none.png"], "none.png"),
+        (["colorize", "a.png", "--recolor", "red"], "'red' recolors nothing"),
+        (["colorize", "a.png", "--hints", "text.png"], "text.png is not a JPEG"),
+        (["colorize", ".", "--candidates", "2"], "--candidates are for one picture"),
+        (["suggest-hints", "none.png"], "none.png does not exist"),
         (["colorize", "empty.png"], "empty"),
         (["colorize", "text.png"], "text.png"),
         (["colorize", "a.png", "--model", "deeper"], "no model 'deeper'"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from colorcapsnet import pictures, zoo
+from colorcapsnet import hints, pictures, zoo
 from colorcapsnet.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -52,18 +54,48 @@ def test_every_room_is_in_the_readmes_tree():
         assert path.stem in hidden or f"colorcapsnet/{path.name}" in README
 
 
+def python_blocks(path):
+    return re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+
+
 def test_the_readmes_python_runs(tmp_path):
     (tmp_path / "samples").symlink_to(ROOT / "samples")
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    run("-c", block, cwd=tmp_path)
+    for block in python_blocks(ROOT / "README.md"):
+        run("-c", block, cwd=tmp_path)
     assert pictures.read(tmp_path / "chelsea-color.png").array.shape == (300, 451, 3)
+    assert pictures.read(tmp_path / "navy.jpg").array.shape == (600, 512, 3)
+    assert pictures.read(tmp_path / "coffee-hinted.png").array.shape == (400, 600, 3)
 
 
 def test_the_python_of_docs_deep_runs(tmp_path):
     (tmp_path / "samples").symlink_to(ROOT / "samples")
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/deep.md").read_text(), re.DOTALL)
+    (block,) = python_blocks(ROOT / "docs/deep.md")
     told = run("-c", block + "print(len(others), sure.shape == hinted.shape[:2], red.array.shape)", cwd=tmp_path)
     assert told.split("(")[0].split() == ["3", "True"]
+
+
+def test_the_python_and_the_json_of_docs_decide_run(tmp_path):
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    (block,) = python_blocks(ROOT / "docs/decide.md")
+    told = run("-c", block + "print(numbers.shape, sure.shape, len(others), len(where))", cwd=tmp_path)
+    assert told.split("\n")[0] == "(512, 512, 3) (512, 512) 4 5"
+    (text,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/decide.md").read_text(), re.DOTALL)
+    assert len(hints.from_json(text).given) == 1
+
+
+def test_the_commands_of_docs_decide_run(tmp_path):
+    """Line by line, in a folder with the samples."""
+    for name in ("astronaut.png", "rocket.jpg"):
+        (tmp_path / name).write_bytes((ROOT / "samples" / name).read_bytes())
+    lines = re.findall(r"^colorcapsnet (.*)$", (ROOT / "docs/decide.md").read_text(), re.MULTILINE)
+    assert len(lines) == 6
+    for line in lines:
+        run("-m", "colorcapsnet", *shlex.split(re.sub(r" +# .*", "", line)), cwd=tmp_path)
+        if "suggest-hints" in line:
+            asked = tmp_path / "astronaut.json"
+            asked.write_text(asked.read_text().replace("null", '"#d06010"', 1))
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {"map.png", "third.png", "points.png", "astronaut-color.png", "rocket-color-sheet.jpg"} <= made
 
 
 def test_the_readmes_table_is_the_shipped_models_own():
@@ -84,6 +116,14 @@ def test_example_of_a_folder_goes_on_where_it_was(tmp_path):
     (tmp_path / "in/a.png").write_bytes((ROOT / "samples/chelsea.png").read_bytes())
     assert "1 colored" in run(ROOT / "examples/folder.py", "in", "out", cwd=tmp_path)
     assert "1 skipped" in run(ROOT / "examples/folder.py", "in", "out", cwd=tmp_path)
+
+
+def test_example_of_decisions_draws_the_pictures_of_its_page(tmp_path):
+    run(ROOT / "examples/decide.py", ROOT / "samples", tmp_path, cwd=tmp_path)
+    for name in ("decide.jpg", "decide-hints.jpg"):
+        shown, drawn = pictures.read(ROOT / "docs" / name).array, pictures.read(tmp_path / name).array
+        assert shown.shape == drawn.shape
+        assert np.abs(shown.astype(int) - drawn).mean() < 2
 
 
 @pytest.mark.medium

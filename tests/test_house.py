@@ -54,7 +54,7 @@ def run(code):
 
 
 def test_coloring_imports_no_torch():
-    code = "import sys, colorcapsnet.colorizer, colorcapsnet.batch, colorcapsnet.uses; print(*sys.modules)"
+    code = "import sys, colorcapsnet.decide, colorcapsnet.uses; print(*sys.modules)"
     assert not {"torch", "scipy", "skimage", "tensorboard"} & set(run(code))
 
 
