@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ Float: TypeAlias = NDArray[np.floating[Any]]
 Drawn: TypeAlias = NDArray[np.uint8]
 Label: TypeAlias = tuple[str, int, int]
 
+_ROWS = 256  # drawn at once
 _LEAST = 0.004  # share of a picture that a part needs to have its number drawn
 
 
@@ -33,10 +34,14 @@ def capsule_map(coupling: Float, lightness: Float) -> Drawn:
     palette = (chroma * np.stack([np.cos(angle), np.sin(angle)])).T.astype(np.float32)
     height, width = lightness.shape
     small = np.tensordot(coupling, palette, (0, 0))
-    ab = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    bright = (30 + 0.55 * lightness).astype(np.float32)  # hues are told apart best between black and white
-    lab = np.dstack([bright, color.in_gamut(bright, ab)])
-    return color.eight_bits(color.quantize(color.lab_to_srgb(lab)))
+    large = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    out = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _ROWS):
+        rows = slice(top, top + _ROWS)
+        bright = (30 + 0.55 * lightness[rows]).astype(np.float32)  # hues are told apart best between black and white
+        lab = np.dstack([bright, color.in_gamut(bright, large[rows])])
+        out[rows] = color.quantize(color.lab_to_srgb(lab))
+    return out
 
 
 def numbered_capsules(coupling: Float, lightness: Float) -> Drawn:
@@ -98,4 +103,4 @@ def labeled(rgb: Drawn, labels: Iterable[Label]) -> Drawn:
 def gray_map(values: Float, height: int, width: int) -> Drawn:
     """``(h, w)`` values in 0..1 as a gray picture ``(height, width)``: 0 is black, 1 white."""
     large = cv2.resize(np.asarray(values, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.rint(255 * np.clip(large, 0, 1)).astype(np.uint8)
+    return cast(Drawn, cv2.convertScaleAbs(large, alpha=255))
