@@ -88,10 +88,25 @@ def test_the_error_after_hints_is_that_of_a_plain_loop():
 
 def test_hints_learn_to_follow_couplings_where_these_are_all_that_matters(monkeypatch):
     monkeypatch.setattr(calibrate, "STEPS", {"everywhere": (0.0, 0.2, 1.0), "near": (0.0, 0.3)})
+    monkeypatch.setattr(calibrate, "FLOOD", 0.0)
     pictures = [taught(seed) for seed in range(3)]
     kernel = calibrate.learn_kernel(pictures)
     assert (kernel.everywhere, kernel.near) == (1.0, 0.0)
     assert calibrate.hint_error(pictures, kernel) < calibrate.hint_error(pictures, paint.KERNEL)
+
+
+def test_a_click_that_goes_as_far_as_its_half_floods_half_the_picture():
+    assert calibrate.flood([taught()], Kernel(everywhere=1, wide=0, near=0)) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_where_flooding_costs_hints_reach_less_far(monkeypatch):
+    monkeypatch.setattr(calibrate, "STEPS", {"everywhere": (0.0, 0.5, 1.0)})
+    pictures = [taught(seed) for seed in range(3)]
+    reached = []
+    for weight in (0.0, 100.0):
+        monkeypatch.setattr(calibrate, "FLOOD", weight)
+        reached.append(calibrate.learn_kernel(pictures).everywhere)
+    assert reached == [1.0, 0.0]
 
 
 def test_the_card_holds_what_was_learnt_and_is_read_back(model, folder, run_verb):
