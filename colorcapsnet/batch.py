@@ -8,11 +8,12 @@ outputs themselves are the record of what was done: the same command again goes 
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,12 @@ from typing import Literal, NoReturn, Protocol, TypeAlias
 from colorcapsnet import pictures, progress
 from colorcapsnet.errors import ColorCapsNetError, OutputError, PictureError
 from colorcapsnet.pictures import FORMATS, SUFFIXES, Picture
+from colorcapsnet.provenance import stamped
 
 Advance: TypeAlias = Callable[[float], None]
 Status: TypeAlias = Literal["done", "skipped", "failed"]
 
 PICTURES_AT_ONCE = 2
-"""How many pictures are in memory: while the network sees one, the next is decoded or the last encoded."""
 
 
 class Colorizes(Protocol):
@@ -217,6 +218,7 @@ def colorize_one(
     *,
     strength: float = 1.0,
     overwrite: bool = False,
+    told: Mapping[str, str] | None = None,
     advance: Advance | None = None,
 ) -> Outcome:
     """Read, color, write. Whatever goes wrong is in the outcome; only an interrupt comes through.
@@ -226,6 +228,7 @@ def colorize_one(
         colorizer: gives the colors.
         strength: 0 is gray, 1 what is likely, 2 vivid.
         overwrite: color again what is there already.
+        told: provenance to write into the picture (:func:`provenance.stamped`), or None.
         advance: called with each finished share of the picture.
     """
     began = time.perf_counter()
@@ -234,6 +237,8 @@ def colorize_one(
         if not overwrite and _is_there(job.target):
             return Outcome(job, "skipped", "already there")
         picture = pictures.read(job.source)
+        if told is not None:
+            picture = stamped(picture, told)
         colored = colorizer.colorize(picture, advance, strength)
         _make_folder(job.target.parent)
         pictures.write(colored, job.target, overwrite=overwrite)
@@ -266,9 +271,17 @@ def _make_folder(folder: Path) -> None:
 
 
 def colorize_all(
-    jobs: Sequence[Job], colorizer: Colorizes, *, strength: float = 1.0, overwrite: bool = False
+    jobs: Sequence[Job],
+    colorizer: Colorizes,
+    *,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    told: Mapping[str, str] | None = None,
+    at_once: int = PICTURES_AT_ONCE,
 ) -> list[Outcome]:
     """Every job to its outcome, in the order of the jobs, with a bar; see :func:`colorize_one`.
+
+    ``at_once`` pictures are in memory: while the network sees one, the next is decoded or the last encoded.
 
     Raises:
         KeyboardInterrupt: after the pictures that were begun; the same jobs again go on from there.
@@ -276,7 +289,7 @@ def colorize_all(
     there = 0 if overwrite else sum(_is_there(job.target) for job in jobs)
     with (
         progress.bar("coloring", len(jobs), start=there) as advance,
-        ThreadPoolExecutor(PICTURES_AT_ONCE) as pool,
+        ThreadPoolExecutor(at_once) as pool,
     ):
 
         def outcome(job: Job) -> Outcome:
@@ -287,12 +300,34 @@ def colorize_all(
                 shown += share
                 advance(share)
 
-            got = colorize_one(job, colorizer, strength=strength, overwrite=overwrite, advance=show)
+            got = colorize_one(job, colorizer, strength=strength, overwrite=overwrite, told=told, advance=show)
             if got.status != "skipped":
                 show(1 - shown)
             return got
 
         return list(pool.map(outcome, jobs))
+
+
+def write_report(outcomes: Sequence[Outcome], path: Path, *, command: str, told: Mapping[str, str] | None) -> None:
+    """Write what became of every picture as JSON, for programs, in place of an earlier report.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    rows = [
+        {
+            "source": str(outcome.job.source),
+            "target": str(outcome.job.target),
+            "status": outcome.status,
+            "message": outcome.message,
+            "seconds": round(outcome.seconds, 4),
+        }
+        for outcome in outcomes
+    ]
+    count = Counter(outcome.status for outcome in outcomes)
+    report = {"command": command, "provenance": told, "count": dict(count), "pictures": rows}
+    with pictures.placed(path, overwrite=True) as descriptor, os.fdopen(descriptor, "w", closefd=False) as file:
+        file.write(json.dumps(report, indent=1) + "\n")
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -17,6 +17,8 @@ from colorcapsnet.errors import ColorCapsNetError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from colorcapsnet.batch import Colorizes
+    from colorcapsnet.colorizer import Colorizer
     from colorcapsnet.hints import Hints
     from colorcapsnet.learn.checkpoints import Checkpoint
     from colorcapsnet.report import Cell
@@ -25,6 +27,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _PATH = click.Path(path_type=Path)
 _VIVID = ", vivid"
+_PIPE = Path("-")
 
 
 class _Failure(click.ClickException):
@@ -70,6 +73,10 @@ def main() -> None:
 @click.option("--as-published", is_flag=True, help="As the paper does: lightness redrawn, patches side by side.")
 @click.option("--stride", type=click.IntRange(1), help="Pixels between patches: smaller is smoother, slower.")
 @click.option("--format", "to", type=click.Choice(["png", "jpg", "tiff", "webp"]), help="Write another format.")
+@click.option("--no-provenance", is_flag=True, help="Do not write into the metadata what colored the picture.")
+@click.option("--jobs", "at_once", type=click.IntRange(1), help="Pictures in memory at once; 2 by default.")
+@click.option("--report", "report_file", type=_FILE, metavar="FILE.json", help="Write what became of each picture.")
+@click.option("--dry-run", is_flag=True, help="Say which files would be written, and stop.")
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 def colorize(
     pictures: tuple[Path, ...],
@@ -88,12 +95,17 @@ def colorize(
     as_published: bool,
     stride: int | None,
     to: str | None,
+    no_provenance: bool,
+    at_once: int | None,
+    report_file: Path | None,
+    dry_run: bool,
     force: bool,
 ) -> None:
-    """Color PICTURES: files, and folders with all below them.
+    """Color PICTURES: files, and folders with all below them; - is a picture from standard input.
 
     A folder's tree is kept below the output folder. Pictures that are in color are made gray first. Nothing is
-    overwritten without --force; in folders, pictures that are done already are skipped.
+    overwritten without --force; in folders, pictures that are done already are skipped. With -o - the picture goes to
+    standard output.
     """
     from colorcapsnet import batch, decide, zoo
     from colorcapsnet.colorizer import Colorizer
@@ -103,23 +115,42 @@ def colorize(
         raise click.UsageError("the published manner has no strength")
     if seed is not None and candidates is None:
         raise click.UsageError("--seed is for --candidates N")
-    jobs = batch.plan(pictures, output, format=to, overwrite=force or candidates is not None)
-    jobs, asked = decide.plan(
-        jobs,
-        hints,
-        alone=len(pictures) == 1 and not pictures[0].is_dir(),
-        candidates=candidates,
-        seed=seed or 0,
-        confidence=confidence,
-        capsules=capsules,
-        overwrite=force,
+    piped = _PIPE in (*pictures, output)
+    if piped and (len(pictures) > 1 or candidates or confidence or capsules or report_file or dry_run):
+        raise click.UsageError("through a pipe goes one picture, without candidates, maps, --report or --dry-run")
+    jobs = [] if piped else batch.plan(pictures, output, format=to, overwrite=force or candidates is not None)
+    jobs, asked = (
+        (jobs, decide.Asked())
+        if piped
+        else decide.plan(
+            jobs,
+            hints,
+            alone=len(pictures) == 1 and not pictures[0].is_dir(),
+            candidates=candidates,
+            seed=seed or 0,
+            confidence=confidence,
+            capsules=capsules,
+            overwrite=force,
+        )
     )
+    if dry_run:
+        for job in jobs:
+            click.echo(f"{click.format_filename(job.source)} -> {click.format_filename(job.target)}")
+        return
     try:
         colorizer = Colorizer(model or zoo.DEFAULT, as_published=as_published, stride=stride)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     decided = decide.with_decisions(colorizer, hints, asked, overwrite=force)
-    outcomes = batch.colorize_all(jobs, decided, strength=hints.strength, overwrite=force)
+    told = None if no_provenance else _provenance(colorizer, hints, candidates and (seed or 0))
+    if piped:
+        _through_pipe(pictures[0], output, decided, hints.strength, told, to, force)
+        return
+    outcomes = batch.colorize_all(
+        jobs, decided, strength=hints.strength, overwrite=force, told=told, at_once=at_once or batch.PICTURES_AT_ONCE
+    )
+    if report_file:
+        batch.write_report(outcomes, report_file, command=_command(), told=told)
     for outcome in outcomes:
         if outcome.status == "done":
             for path in (outcome.job.target, *asked.files):
@@ -127,6 +158,49 @@ def colorize(
     click.echo(f"{colorizer}: {batch.summary(outcomes)}", err=True)
     if any(outcome.status == "failed" for outcome in outcomes):
         sys.exit(1)
+
+
+def _provenance(colorizer: Colorizer, hints: Hints, seed: int | None) -> dict[str, str]:
+    """What is written into the pictures about their colors."""
+    from colorcapsnet import __version__
+    from colorcapsnet.hints import NOTHING
+
+    told = {"tool": f"colorcapsnet {__version__}", "model": colorizer.card.name, "modelHash": colorizer.sha256}
+    told |= {"strength": f"{hints.strength:g}"} | ({"asPublished": "true"} if colorizer.as_published else {})
+    told |= {} if seed is None else {"seed": str(seed)}
+    return told | ({} if hints == replace(NOTHING, strength=hints.strength) else {"hints": hints.to_json()})
+
+
+def _through_pipe(
+    source: Path,
+    output: Path | None,
+    colorizer: Colorizes,
+    strength: float,
+    told: dict[str, str] | None,
+    to: str | None,
+    force: bool,
+) -> None:
+    """One picture from standard input, or to standard output, or both."""
+    from colorcapsnet import pictures
+    from colorcapsnet.errors import OutputError, PictureError
+    from colorcapsnet.provenance import stamped
+
+    content = sys.stdin.buffer.read() if source == _PIPE else None
+    if content == b"":
+        raise PictureError("nothing came through the pipe: give a whole picture on standard input")
+    picture = pictures.read(source if content is None else content)
+    colored = colorizer.colorize(picture if told is None else stamped(picture, told), None, strength)
+    if output not in (None, _PIPE):
+        colored.save(output, format=to, overwrite=force)
+        click.echo(click.format_filename(output))
+        return
+    kind = to or (picture.format if picture.format in pictures.FORMATS else "png")
+    try:
+        sys.stdout.buffer.write(pictures.encode(colored, kind))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        sys.stdout = None  # Python would try to flush it once more, and say so
+        raise OutputError("the other end of the pipe closed before the picture was written") from None
 
 
 def _hints(
@@ -143,6 +217,20 @@ def _hints(
     over = {"reference": reference, "strength": strength, "do_no_harm": do_no_harm}
     options: dict[str, Any] = {name: value for name, value in over.items() if value is not None}
     return replace(told, recolor=[*told.recolor, *map(hints.recolor_of, recolor)], **options)
+
+
+@main.command()
+@click.argument("source", type=_PATH, metavar="INPUT")
+@click.argument("output", type=_PATH)
+def verify(source: Path, output: Path) -> None:
+    """Prove that OUTPUT has kept the lightness of INPUT, both pictures or both folders."""
+    from colorcapsnet import verify as proof
+
+    found = [proof.verify(*pair) for pair in proof.pairs(source, output)]
+    for verdict in found:
+        click.echo(verdict.message)
+    if failed := sum(not verdict.kept for verdict in found):
+        raise click.ClickException(f"{failed} of {len(found)} did not keep their lightness")
 
 
 @main.command()

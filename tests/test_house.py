@@ -14,10 +14,10 @@ import colorcapsnet
 PACKAGE = Path(colorcapsnet.__file__).parent
 
 FLOOR = ["errors", "progress"]
-LEAVES = ["color", "exif", "maps", "paint", "patches", "scale", "pictures", "metrics"]
+LEAVES = ["color", "exif", "maps", "paint", "patches", "scale", "pictures", "provenance", "metrics"]
 KNOWLEDGE = ["zoo", "hints"]
 MAIN_JOB = ["colorizer"]
-USES = ["batch", "report", "evaluate", "uses", "calibrate", "decide", "claims", "paper_report"]
+USES = ["batch", "verify", "report", "evaluate", "uses", "calibrate", "decide", "claims", "paper_report"]
 TABLE = FLOOR + LEAVES + KNOWLEDGE + MAIN_JOB + USES + ["cli"]
 LEARN_MAY_USE = {*FLOOR, *LEAVES, "zoo", "evaluate"}
 

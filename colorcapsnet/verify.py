@@ -1,0 +1,116 @@
+"""Proof that coloring left a photograph's lightness alone.
+
+Formats without loss must give back every gray code of the input from the CIE L of the output. JPEG and lossy WebP keep
+no code exactly: there the output may be off by what writing the gray picture alone in the same way is off by, and a
+little more, because rounded chroma moves L as well (``SLACK``, ``STRETCH``).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from colorcapsnet import batch, color, pictures
+from colorcapsnet.errors import PictureError
+from colorcapsnet.pictures import Picture
+
+SLACK, STRETCH = 0.8, 1.5
+"""In L, of both differences (two codes of 8 bits), and a factor, of the largest one."""
+QUALITY = 95  # what lossy WebP is taken to be written with, because the file does not say
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison found.
+
+    Attributes:
+        kept: whether lightness is the input's.
+        mean: difference of L, over pixels.
+        largest: difference of L.
+        message: one line.
+    """
+
+    kept: bool
+    mean: float
+    largest: float
+    message: str
+
+
+def verify(source: Path, output: Path, page: int = 0) -> Verdict:
+    """Compare the lightness of a colored picture with the gray that it was made from (Rec.601, if that was in color).
+
+    Raises:
+        PictureError: one cannot be read.
+    """
+    before, after = pictures.read(source, page=page), pictures.read(output, page=page)
+    if before.array.shape[:2] != after.array.shape[:2]:
+        sizes = f"{after.width}×{after.height} instead of {before.width}×{before.height} pixels"
+        return Verdict(False, float("inf"), float("inf"), f"{output} is another picture: {sizes}")
+    gray = before.gray
+    if after.array.dtype == np.uint8:
+        gray = color.eight_bits(gray)
+    elif gray.dtype == np.uint8:
+        gray = (gray.astype(np.uint16) * 257).astype(np.uint16)
+    apart = np.abs(_lightness(after) - color.lightness(gray))
+    mean, largest = float(apart.mean(dtype=np.float64)), float(apart.max())
+    measured = f"L differs by {mean:.3f} in the mean and {largest:.2f} at most"
+    if _is_lossy(output, after):
+        alone = np.abs(_lightness(_written_alike(output, after, gray)) - color.lightness(gray))
+        allowed = float(alone.mean(dtype=np.float64)) + SLACK, float(alone.max()) * STRETCH + SLACK
+        kept = mean <= allowed[0] and largest <= allowed[1]
+        than = f"{'within' if kept else 'beyond'} {allowed[0]:.3f} and {allowed[1]:.2f}"
+        return Verdict(kept, mean, largest, f"{output}: {measured}, {than} of the gray picture written alike")
+    if after.array.dtype == np.uint8 and before.array.dtype == np.uint16:
+        return Verdict(False, mean, largest, f"{output} has 8 bits and the input 16: {measured}")
+    off = np.argwhere(color.gray_of(after.array) != gray) if after.array.ndim == 3 else np.argwhere(after.array != gray)
+    if not len(off):
+        return Verdict(True, mean, largest, f"{output}: every gray code is kept")
+    row, column = off[0]
+    share = len(off) / gray.size
+    return Verdict(
+        False,
+        mean,
+        largest,
+        f"{output}: {share:.2%} of the gray codes changed, the first at {column},{row}; {measured}",
+    )
+
+
+def pairs(source: Path, output: Path) -> Iterator[tuple[Path, Path]]:
+    """Inputs and outputs to compare: two files, or the pictures below a folder and where coloring it put them.
+
+    Raises:
+        PictureError: an output is missing, or the folder holds no pictures.
+    """
+    if not source.is_dir():
+        yield source, output
+        return
+    for job in batch.plan([source], output, overwrite=True):
+        written = [job.target, *(job.target.with_suffix(f".{name}") for name in ("png", "jpg", "tiff", "tif", "webp"))]
+        found = next((path for path in written if path.is_file()), None)
+        if found is None:
+            raise PictureError(f"{job.target} is missing: color {source} to the end first")
+        yield job.source, found
+
+
+def _lightness(picture: Picture) -> color.Float:
+    return color.lightness(picture.array) if picture.array.ndim == 2 else color.srgb_to_lab(picture.array)[..., 0]
+
+
+def _is_lossy(path: Path, picture: Picture) -> bool:
+    return picture.format == "jpg" or (picture.format == "webp" and b"VP8L" not in path.read_bytes()[:4096])
+
+
+def _written_alike(output: Path, after: Picture, gray: pictures.Pixels) -> Picture:
+    """The gray picture, written as the output was: with its very tables, if it is a JPEG."""
+    if after.format != "jpg":
+        return pictures.read(pictures.encode(replace(Picture(gray), name=output.name), "webp", quality=QUALITY))
+    content = io.BytesIO()
+    with PIL.Image.open(output) as image:
+        tables = image.quantization  # type: ignore[attr-defined]
+    PIL.Image.fromarray(np.dstack([gray] * 3)).save(content, "JPEG", qtables=tables, subsampling=0)
+    return pictures.read(content.getvalue())
