@@ -24,7 +24,7 @@ TAUGHT = 48  # that the kernel of hints is learnt on
 LEAST_SKILL = -0.5  # dB over gray, of vivid colors
 BOLD = 2.0  # exponent of the modes' chroma: at equal colorfulness it costs no skill, and decides for a color
 POINTS = (1, 5, 10, 50)
-FLOOD = 2.0
+FLOOD = 1.0
 """What it costs that a click changes all of the picture as much as its place, against the log of the error. True colors
 alone would have one click tint everything, which helps where a cast is wrong and nobody who points at a coat."""
 CLICKS = 4  # of a picture, at which that is measured
