@@ -32,15 +32,15 @@ JUDGED = 64  # photographs, at most, that say so
 
 SCHEDULE = Schedule(
     steps=600,
-    rate=4e-4,
+    rate=1.5e-4,
     encoder_rate=1e-4,
-    rise=20,
+    rise=50,
     fall=0.7,
     ramp=0,
     average=0.99,
     pressures=Pressures(entropy=0.005, local=0.5),
     validate=50,
-    patience=4,
+    patience=6,
 )
 
 
