@@ -8,13 +8,13 @@ other.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from colorcapsnet.errors import DataError
+from colorcapsnet.evaluate import load_json
 
 Result: TypeAlias = Mapping[str, Any]
 
@@ -58,12 +58,12 @@ class Found:
         if not path.exists():
             raise DataError(f"{folder} holds no results: run `colorcapsnet report paper` with --data first")
         files = {name: folder / "results" / f"{name}.json" for name in RESULTS}
-        results = {name: _load(file) for name, file in files.items() if file.exists()}
-        told = {} if curves is None else _load(curves)
+        results = {name: load_json(file) for name, file in files.items() if file.exists()}
+        told = {} if curves is None else load_json(curves)
         for name, chain in told.items():
             if not isinstance(chain, dict) or not all("loss" in entry for entry in chain.get("epochs", [{}])):
                 raise DataError(f"{curves} gives no losses by epoch for {name}: give recipe -> epochs -> loss")
-        return cls(folder, _load(path), results, told)
+        return cls(folder, load_json(path), results, told)
 
     @property
     def standin(self) -> bool:
@@ -78,16 +78,6 @@ class Found:
     def last(self, experiment: str, label: str) -> list[float]:
         """The last epoch's loss of every seed; none where it was not run."""
         return [run["loss"][-1] for run in self.variants(experiment).get(label, {}).get("runs", [])]
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise DataError(f"{path} cannot be read as JSON ({problem}): delete it, and run the same command") from problem
-    if not isinstance(told, dict):
-        raise DataError(f"{path} holds no JSON object")
-    return told
 
 
 @dataclass(frozen=True)
