@@ -109,7 +109,7 @@ def plan(
     else:
         jobs = list(dict.fromkeys(job for given in inputs for job in _jobs(given, output, format)))
     _refuse_collisions(jobs)
-    _refuse_unwritable({job.target.parent for job in jobs})
+    refuse_unwritable({job.target.parent for job in jobs})
     if alone and not overwrite and os.path.lexists(jobs[0].target):
         raise OutputError(f"{jobs[0].target} is there already: choose another output, or replace it with --force")
     return jobs
@@ -200,7 +200,12 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
         taken[place] = job.source
 
 
-def _refuse_unwritable(folders: set[Path]) -> None:
+def refuse_unwritable(folders: set[Path]) -> None:
+    """Refuse folders that are files, or that may not be written; those that are not there yet can be made.
+
+    Raises:
+        OutputError: one of them.
+    """
     for folder in folders:
         there = next(above for above in (folder, *folder.parents) if os.path.lexists(above))
         if not _is_folder(there):
@@ -270,6 +275,11 @@ def _make_folder(folder: Path) -> None:
 # All pictures
 
 
+def left(jobs: Sequence[Job], *, overwrite: bool = False) -> list[Job]:
+    """Jobs that are not done yet; all of them, where what is there is to be replaced."""
+    return [job for job in jobs if overwrite or not _is_there(job.target)]
+
+
 def colorize_all(
     jobs: Sequence[Job],
     colorizer: Colorizes,
@@ -286,7 +296,7 @@ def colorize_all(
     Raises:
         KeyboardInterrupt: after the pictures that were begun; the same jobs again go on from there.
     """
-    there = 0 if overwrite else sum(_is_there(job.target) for job in jobs)
+    there = len(jobs) - len(left(jobs, overwrite=overwrite))
     with (
         progress.bar("coloring", len(jobs), start=there) as advance,
         ThreadPoolExecutor(at_once) as pool,
@@ -326,6 +336,7 @@ def write_report(outcomes: Sequence[Outcome], path: Path, *, command: str, told:
     ]
     count = Counter(outcome.status for outcome in outcomes)
     report = {"command": command, "provenance": told, "count": dict(count), "pictures": rows}
+    _make_folder(path.parent)
     with pictures.placed(path, overwrite=True) as descriptor, os.fdopen(descriptor, "w", closefd=False) as file:
         file.write(json.dumps(report, indent=1) + "\n")
 

@@ -107,45 +107,41 @@ def colorize(
     overwritten without --force; in folders, pictures that are done already are skipped. With -o - the picture goes to
     standard output.
     """
-    from colorcapsnet import batch, decide, zoo
-    from colorcapsnet.colorizer import Colorizer
+    from colorcapsnet import batch, decide
 
     hints = _hints(hint_file, reference, recolor, 2.0 if vivid else strength, do_no_harm)
     if as_published and hints.strength != 1:
         raise click.UsageError("the published manner has no strength")
     if seed is not None and candidates is None:
         raise click.UsageError("--seed is for --candidates N")
-    piped = _PIPE in (*pictures, output)
-    if piped and (len(pictures) > 1 or candidates or confidence or capsules or report_file or dry_run):
-        raise click.UsageError("through a pipe goes one picture, without candidates, maps, --report or --dry-run")
-    jobs = [] if piped else batch.plan(pictures, output, format=to, overwrite=force or candidates is not None)
-    jobs, asked = (
-        (jobs, decide.Asked())
-        if piped
-        else decide.plan(
-            jobs,
-            hints,
-            alone=len(pictures) == 1 and not pictures[0].is_dir(),
-            candidates=candidates,
-            seed=seed or 0,
-            confidence=confidence,
-            capsules=capsules,
-            overwrite=force,
-        )
-    )
-    if dry_run:
-        for job in jobs:
-            click.echo(f"{click.format_filename(job.source)} -> {click.format_filename(job.target)}")
+    if _PIPE in (*pictures, output):
+        if len(pictures) > 1 or candidates or confidence or capsules or report_file or dry_run:
+            raise click.UsageError("through a pipe goes one picture, without candidates, maps, --report or --dry-run")
+        colorizer = _colorizer(model, as_published, stride)
+        told = None if no_provenance else _provenance(colorizer, hints, None)
+        _through_pipe(pictures[0], output, decide.with_decisions(colorizer, hints), hints.strength, told, to, force)
         return
-    try:
-        colorizer = Colorizer(model or zoo.DEFAULT, as_published=as_published, stride=stride)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    jobs = batch.plan(pictures, output, format=to, overwrite=force or candidates is not None)
+    jobs, asked = decide.plan(
+        jobs,
+        hints,
+        alone=len(pictures) == 1 and not pictures[0].is_dir(),
+        candidates=candidates,
+        seed=seed or 0,
+        confidence=confidence,
+        capsules=capsules,
+        overwrite=force,
+    )
+    if report_file:
+        batch.refuse_unwritable({report_file.parent})
+    if dry_run:
+        for job in batch.left(jobs, overwrite=force):
+            for path in (job.target, *asked.files):
+                click.echo(f"{click.format_filename(job.source)} -> {click.format_filename(path)}")
+        return
+    colorizer = _colorizer(model, as_published, stride)
     decided = decide.with_decisions(colorizer, hints, asked, overwrite=force)
     told = None if no_provenance else _provenance(colorizer, hints, candidates and (seed or 0))
-    if piped:
-        _through_pipe(pictures[0], output, decided, hints.strength, told, to, force)
-        return
     outcomes = batch.colorize_all(
         jobs, decided, strength=hints.strength, overwrite=force, told=told, at_once=at_once or batch.PICTURES_AT_ONCE
     )
@@ -160,6 +156,16 @@ def colorize(
         sys.exit(1)
 
 
+def _colorizer(model: str | None, as_published: bool, stride: int | None) -> Colorizer:
+    from colorcapsnet import zoo
+    from colorcapsnet.colorizer import Colorizer
+
+    try:
+        return Colorizer(model or zoo.DEFAULT, as_published=as_published, stride=stride)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
 def _provenance(colorizer: Colorizer, hints: Hints, seed: int | None) -> dict[str, str]:
     """What is written into the pictures about their colors."""
     from colorcapsnet import __version__
@@ -168,6 +174,8 @@ def _provenance(colorizer: Colorizer, hints: Hints, seed: int | None) -> dict[st
     told = {"tool": f"colorcapsnet {__version__}", "model": colorizer.card.name, "modelHash": colorizer.sha256}
     told |= {"strength": f"{hints.strength:g}"} | ({"asPublished": "true"} if colorizer.as_published else {})
     told |= {} if seed is None else {"seed": str(seed)}
+    if hints.reference is not None:  # nobody's folders go into a picture
+        hints = replace(hints, reference=Path(hints.reference).name)
     return told | ({} if hints == replace(NOTHING, strength=hints.strength) else {"hints": hints.to_json()})
 
 
@@ -560,7 +568,7 @@ def train(
         else:
             final = _train_photographs(name, data, shards, runs, steps, seed, only_estimate)
     except KeyboardInterrupt:
-        raise click.ClickException(f"stopped; the same command goes on from {runs / name}") from None
+        raise click.ClickException(f"stopped; the same command goes on from where {name} was") from None
     if final is not None:
         click.echo(json.dumps(final.history[-1]))
 

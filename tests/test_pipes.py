@@ -69,6 +69,24 @@ def test_a_dry_run_names_every_file_and_writes_none(tmp_path):
     targets = [line.split(" -> ")[1] for line in done.stdout.decode().splitlines()]
     assert targets == [str(tmp_path / "out" / name) for name in ("a.jpg", "deep/b.jpg")]
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out/deep").mkdir(parents=True)
+    (tmp_path / "out/a.jpg").write_bytes(b"done before")
+    again = run(tmp_path / "scans", "-o", tmp_path / "out", "--dry-run", "--format", "jpg")
+    assert [line.split(" -> ")[1] for line in again.stdout.decode().splitlines()] == targets[1:]
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_the_first_picture(tmp_path):
+    done = run(SAMPLE, "-o", tmp_path / "c.png", "--report", SAMPLE / "r.json")
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert not (tmp_path / "c.png").exists()
+
+
+def test_no_folder_of_anybodys_goes_into_a_picture(tmp_path):
+    other = SAMPLE.with_name("coffee.png")
+    assert run(SAMPLE, "-o", tmp_path / "c.png", "--reference", other.resolve()).returncode == 0
+    xmp = pictures.read(tmp_path / "c.png").metadata.xmp.decode()
+    assert "coffee.png" in xmp
+    assert str(other.parent.resolve()) not in xmp
 
 
 def test_a_report_says_what_became_of_every_picture(tmp_path):
