@@ -20,6 +20,7 @@ from colorcapsnet.paint import Kernel, Known
 from colorcapsnet.progress import bar
 
 PICTURES = 150  # that vivid colors are measured on
+SURE = 350  # that confidence is learnt on
 TAUGHT = 48  # that the kernel of hints is learnt on
 LEAST_SKILL = -0.5  # dB over gray, of vivid colors
 BOLD = 2.0  # exponent of the modes' chroma: at equal colorfulness it costs no skill, and decides for a color
@@ -63,7 +64,7 @@ def calibrate(model: Colorizer, held: Sequence[Path], taught: Path) -> dict[str,
     gain = vivid_gain(_seen(model, pictures))
     kernel = learn_kernel([_taught(rgb, canvas) for rgb, canvas in _seen(model, _thinned([taught], TAUGHT))])
     return {
-        "curve": uses.confidence_curve(pictures, model),
+        "curve": uses.confidence_curve(_thinned(held, SURE), model),
         "bold": BOLD,
         "gain": gain,
         "kernel": {name: getattr(kernel, name) for name in STEPS},
