@@ -121,39 +121,57 @@ def _probe(name: str, doc: str, expect: str, changes: dict[str, Any], pressures:
     )
 
 
+_CHAIN = (
+    DeepRecipe(
+        name="deep",
+        doc="entities that paint, on lite0",
+        expect="skill of 1.8 dB and more over gray on BSDS500 validation",
+        cost="3,200 steps: 20 min on two free cores",
+        schedule=Schedule(steps=3_200, fall=0.01),
+        model=_AGREEMENT,
+    ),
+    DeepRecipe(
+        name="deep-large",
+        doc="goes on from deep with larger crops",
+        expect="skill of 1.8 dB over gray on BSDS500 validation; couplings of entropy 0.4",
+        cost="2,500 steps: 17 min on two free cores",
+        schedule=Schedule(steps=2_500, rise=50, fall=0.01, ramp=0.001),
+        portions=_LARGER,
+        begin_from="deep",
+        model=_AGREEMENT,
+    ),
+    DeepRecipe(
+        name="deep-soft",
+        doc="goes on from deep-large with little pressure on entropy, at a rate that falls; ships as `deep`",
+        expect="skill of 2 dB over gray on BSDS500 validation; couplings of entropy 0.8",
+        cost="3,000 steps: 20 min on two free cores",
+        schedule=Schedule(
+            steps=3_000, rise=50, fall=0.8, ramp=0.001, pressures=Pressures(entropy=0.005, local=0.5), validate=500
+        ),
+        portions=_LARGER,
+        begin_from="deep-large",
+        model=_AGREEMENT,
+    ),
+)
+
+
+def _unet(recipe: DeepRecipe) -> DeepRecipe:
+    """A recipe of the chain with a convolution head instead of capsules: what entities are compared with."""
+    return replace(
+        recipe,
+        name=recipe.name.replace("deep", "unet"),
+        doc=f"{recipe.name} without capsules: a U-Net on the same encoder, trained the same",
+        expect="within 0.1 dB of entities",
+        model=DeepConfig(head="convolution"),
+        begin_from=recipe.begin_from and recipe.begin_from.replace("deep", "unet"),
+    )
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        DeepRecipe(
-            name="deep",
-            doc="entities that paint, on lite0",
-            expect="skill of 1.8 dB and more over gray on BSDS500 validation",
-            cost="3,200 steps: 20 min on two free cores",
-            schedule=Schedule(steps=3_200, fall=0.01),
-            model=_AGREEMENT,
-        ),
-        DeepRecipe(
-            name="deep-large",
-            doc="goes on from deep with larger crops",
-            expect="skill of 1.8 dB over gray on BSDS500 validation; couplings of entropy 0.4",
-            cost="2,500 steps: 17 min on two free cores",
-            schedule=Schedule(steps=2_500, rise=50, fall=0.01, ramp=0.001),
-            portions=_LARGER,
-            begin_from="deep",
-            model=_AGREEMENT,
-        ),
-        DeepRecipe(
-            name="deep-soft",
-            doc="goes on from deep-large with little pressure on entropy, at a rate that falls; ships as `deep`",
-            expect="skill of 2 dB over gray on BSDS500 validation; couplings of entropy 0.8",
-            cost="3,000 steps: 20 min on two free cores",
-            schedule=Schedule(
-                steps=3_000, rise=50, fall=0.8, ramp=0.001, pressures=Pressures(entropy=0.005, local=0.5), validate=500
-            ),
-            portions=_LARGER,
-            begin_from="deep-large",
-            model=_AGREEMENT,
-        ),
+        *_CHAIN,
+        *map(_unet, _CHAIN),
         DeepRecipe(
             name="deep-self",
             doc="goes on from deep-soft with self-routing, entropy and local term pressed more",
