@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, NoReturn, Protocol, TypeAlias
 
@@ -66,7 +68,13 @@ class Outcome:
 
 
 def plan(
-    inputs: Sequence[Path], output: Path | None = None, *, format: str | None = None, overwrite: bool = False
+    inputs: Sequence[Path],
+    output: Path | None = None,
+    *,
+    format: str | None = None,
+    overwrite: bool = False,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
 ) -> list[Job]:
     """Name the output of every picture, and refuse what could lose one.
 
@@ -84,17 +92,23 @@ def plan(
     links to folders, and the output folder are not entered. Outputs that are there already stay in the plan and are
     skipped in their turn, so a second run goes on; a file that is the only input is refused instead.
 
+    Patterns hold shell wildcards (``*``, ``?``, ``[abc]``) and mean upper and lower case alike. One without a slash is
+    held against a picture's name, one with a slash against its path below the folder that was given, where ``*``
+    stands for slashes too.
+
     Args:
         inputs: files and folders.
         output: a file or a folder, which need not exist.
         format: a key of :data:`pictures.FORMATS`.
         overwrite: accept an only output that is there already.
+        only: patterns, one of which a picture has to match; if there are none, every picture does.
+        skip: patterns, none of which it may match.
 
     Returns:
         The jobs, in the order of the inputs, folders sorted by name.
 
     Raises:
-        PictureError: an input does not exist, or a folder cannot be read or holds no pictures.
+        PictureError: an input does not exist, a folder cannot be read or holds no pictures, or no picture matches.
         OutputError: two pictures would have one target, a target is an input, the only target is there already, or
             the output is no folder where one is needed, cannot be written, or names another format.
     """
@@ -105,9 +119,12 @@ def plan(
             raise PictureError(f"{given} does not exist: check the name")
     alone = len(inputs) == 1 and not _is_folder(inputs[0])
     if output is not None and _names_a_file(output, alone, format):
-        jobs = [Job(inputs[0], output)]
+        found = [(inputs[0].name, Job(inputs[0], output))]
     else:
-        jobs = list(dict.fromkeys(job for given in inputs for job in _jobs(given, output, format)))
+        found = [named for given in inputs for named in _jobs(given, output, format)]
+    jobs = list(dict.fromkeys(job for below, job in found if _is_wanted(below, only, skip)))
+    if found and not jobs:
+        raise PictureError(_none_matches(found, only, skip))
     _refuse_collisions(jobs)
     refuse_unwritable({job.target.parent for job in jobs})
     if alone and not overwrite and os.path.lexists(jobs[0].target):
@@ -137,20 +154,38 @@ def _is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises where a name is too long)
 
 
-def _jobs(given: Path, output: Path | None, format: str | None) -> Iterator[Job]:
+def _jobs(given: Path, output: Path | None, format: str | None) -> Iterator[tuple[str, Job]]:
+    """Each with the path below the folder that was given."""
     if not _is_folder(given):
         if output is not None:
-            yield Job(given, _renamed(output / given.name, format))
+            yield given.name, Job(given, _renamed(output / given.name, format))
         else:
             target = _renamed(given, format)
-            yield Job(given, target.with_name(f"{target.stem}-color{target.suffix}"))
+            yield given.name, Job(given, target.with_name(f"{target.stem}-color{target.suffix}"))
         return
     output = output or _folder_beside(given)
     sources = list(_pictures_below(given, output))
     if not sources:
         raise PictureError(f"{given} holds no pictures: their names end in {', '.join(sorted(SUFFIXES))}")
     for source in sources:
-        yield Job(source, _renamed(output / source.relative_to(given), format))
+        below = source.relative_to(given)
+        yield below.as_posix(), Job(source, _renamed(output / below, format))
+
+
+def _is_wanted(below: str, only: Sequence[str], skip: Sequence[str]) -> bool:
+    def matches(pattern: str) -> bool:
+        text = below if "/" in pattern else below.rpartition("/")[2]
+        return fnmatchcase(text.casefold(), pattern.casefold())
+
+    return (not only or any(map(matches, only))) and not any(map(matches, skip))
+
+
+def _none_matches(found: Sequence[tuple[str, Job]], only: Sequence[str], skip: Sequence[str]) -> str:
+    options = [*(f"--only {shlex.quote(pattern)}" for pattern in only), *(f"--skip {shlex.quote(p)}" for p in skip)]
+    return (
+        f"none of {len(found):,} pictures is left by {' '.join(options)} (the first is {found[0][0]}): "
+        "a pattern is held against names, or with a slash against paths below the folder"
+    )
 
 
 def _renamed(path: Path, format: str | None) -> Path:

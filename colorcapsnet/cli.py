@@ -73,6 +73,9 @@ def main() -> None:
 @click.option("--as-published", is_flag=True, help="As the paper does: lightness redrawn, patches side by side.")
 @click.option("--stride", type=click.IntRange(1), help="Pixels between patches: smaller is smoother, slower.")
 @click.option("--format", "to", type=click.Choice(["png", "jpg", "tiff", "webp"]), help="Write another format.")
+@click.option("--only", multiple=True, metavar="PATTERN", help="Color pictures that match, by name ('*_master.tif') or "
+              "by path below the folder ('box1/*'); may be repeated.")  # fmt: skip
+@click.option("--skip", multiple=True, metavar="PATTERN", help="Leave out pictures that match; may be repeated.")
 @click.option("--no-provenance", is_flag=True, help="Do not write into the metadata what colored the picture.")
 @click.option("--jobs", "at_once", type=click.IntRange(1), help="Pictures in memory at once; 2 by default.")
 @click.option("--report", "report_file", type=_FILE, metavar="FILE.json", help="Write what became of each picture.")
@@ -95,6 +98,8 @@ def colorize(
     as_published: bool,
     stride: int | None,
     to: str | None,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
     no_provenance: bool,
     at_once: int | None,
     report_file: Path | None,
@@ -115,13 +120,16 @@ def colorize(
     if seed is not None and candidates is None:
         raise click.UsageError("--seed is for --candidates N")
     if _PIPE in (*pictures, output):
-        if len(pictures) > 1 or candidates or confidence or capsules or report_file or dry_run:
-            raise click.UsageError("through a pipe goes one picture, without candidates, maps, --report or --dry-run")
+        if len(pictures) > 1 or candidates or confidence or capsules or report_file or dry_run or only or skip:
+            raise click.UsageError(
+                "through a pipe goes one picture, without candidates, maps, --report, --dry-run, --only or --skip"
+            )
         colorizer = _colorizer(model, as_published, stride)
         told = None if no_provenance else _provenance(colorizer, hints, None)
         _through_pipe(pictures[0], output, decide.with_decisions(colorizer, hints), hints.strength, told, to, force)
         return
-    jobs = batch.plan(pictures, output, format=to, overwrite=force or candidates is not None)
+    overwrite = force or candidates is not None
+    jobs = batch.plan(pictures, output, format=to, overwrite=overwrite, only=only, skip=skip)
     jobs, asked = decide.plan(
         jobs,
         hints,
@@ -230,11 +238,13 @@ def _hints(
 @main.command()
 @click.argument("source", type=_PATH, metavar="INPUT")
 @click.argument("output", type=_PATH)
-def verify(source: Path, output: Path) -> None:
+@click.option("--only", multiple=True, metavar="PATTERN", help="Of a folder, as `colorcapsnet colorize` takes it.")
+@click.option("--skip", multiple=True, metavar="PATTERN", help="Likewise.")
+def verify(source: Path, output: Path, only: tuple[str, ...], skip: tuple[str, ...]) -> None:
     """Prove that OUTPUT has kept the lightness of INPUT, both pictures or both folders."""
     from colorcapsnet import verify as proof
 
-    found = [proof.verify(*pair) for pair in proof.pairs(source, output)]
+    found = [proof.verify(*pair) for pair in proof.pairs(source, output, only=only, skip=skip)]
     for verdict in found:
         click.echo(verdict.message)
     if failed := sum(not verdict.kept for verdict in found):

@@ -8,7 +8,7 @@ little more, because rounded chroma moves L as well (``SLACK``, ``STRETCH``).
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,16 +80,24 @@ def verify(source: Path, output: Path) -> Verdict:
     )
 
 
-def pairs(source: Path, output: Path) -> Iterator[tuple[Path, Path]]:
+def pairs(
+    source: Path, output: Path, *, only: Sequence[str] = (), skip: Sequence[str] = ()
+) -> Iterator[tuple[Path, Path]]:
     """Inputs and outputs to compare: two files, or the pictures below a folder and where coloring it put them.
 
+    Args:
+        source: file or folder.
+        output: what was made of it.
+        only: patterns of pictures in the folder that were to be colored, as :func:`batch.plan` takes them.
+        skip: patterns of those that were not.
+
     Raises:
-        PictureError: an output is missing, or the folder holds no pictures.
+        PictureError: an output is missing, or the folder holds no pictures, or none that match.
     """
     if not source.is_dir():
         yield source, output
         return
-    for job in batch.plan([source], output, overwrite=True):
+    for job in batch.plan([source], output, overwrite=True, only=only, skip=skip):
         written = [job.target, *map(job.target.with_suffix, pictures.SUFFIXES)]
         found = next((path for path in written if path.is_file()), None)
         if found is None:

@@ -186,6 +186,35 @@ def test_ten_thousand_pictures_are_planned_in_the_order_of_their_names():
     assert targets(jobs) == [f"out/{number:05}.png" for number in range(10_000)]
 
 
+@pytest.mark.parametrize(
+    ("only", "skip", "left"),
+    [
+        (["*_master.tif"], [], ["1_master.tif", "box1/2_master.TIF", "box1/deep/3_master.tif"]),
+        (["*_MASTER.tif"], ["box1/*"], ["1_master.tif"]),
+        (["box1/*"], [], ["box1/2.jpg", "box1/2_master.TIF", "box1/deep/3_master.tif"]),
+        (["[13]_*", "2.*"], [], ["1_master.tif", "box1/2.jpg", "box1/deep/3_master.tif"]),
+        ([], ["*_master.tif"], ["1.jpg", "box1/2.jpg"]),
+        (["*/deep/?_*"], [], ["box1/deep/3_master.tif"]),
+    ],
+)
+def test_patterns_choose_by_name_and_with_a_slash_by_the_path_below_the_folder(only, skip, left):
+    grays(*(f"box1/{name}" for name in ["1_master.tif", "1.jpg", "box1/2.jpg", "box1/2_master.TIF"]))
+    gray("box1/box1/deep/3_master.tif")
+    jobs = batch.plan([Path("box1")], Path("out"), only=only, skip=skip)
+    assert sorted(targets(jobs)) == sorted(f"out/{name}" for name in left)
+
+
+def test_patterns_hold_for_files_that_are_named_too():
+    grays("a/1_master.png", "a/1.png", "b/2.png")
+    jobs = batch.plan([Path("a/1_master.png"), Path("a/1.png"), Path("b")], Path("out"), only=["1_*", "2*"])
+    assert targets(jobs) == ["out/1_master.png", "out/2.png"]
+
+
+def test_what_patterns_leave_out_cannot_clash():
+    grays("album/x.png", "album/x.jpg")
+    assert targets(batch.plan([Path("album")], Path("out"), format="png", skip=["*.jpg"])) == ["out/x.png"]
+
+
 # What is refused before the first picture
 
 
@@ -262,6 +291,14 @@ def test_a_folder_without_pictures_says_what_it_looked_for():
     assert refused(["album"]) == (
         "PictureError: album holds no pictures: "
         "their names end in .gif, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+    )
+
+
+def test_patterns_that_leave_nothing_are_said_with_a_name_that_they_were_held_against():
+    grays("album/box/1.tif", "album/2.tif")
+    assert refused(["album"], only=["*_master.tif"], skip=["b c"]) == (
+        "PictureError: none of 2 pictures is left by --only '*_master.tif' --skip 'b c' (the first is 2.tif): "
+        "a pattern is held against names, or with a slash against paths below the folder"
     )
 
 

@@ -72,6 +72,22 @@ def test_a_folder_keeps_its_tree_and_another_format_can_be_asked_for(run, tmp_pa
     ]
 
 
+def test_an_archivist_colors_only_the_masters_of_a_tree(run, tmp_path, tiny):
+    for name in ("1_master.tif", "1_access.jpg", "drafts/2_master.tif", "box/3_master.tif"):
+        small(tmp_path / "scans" / name)
+    chosen = ["colorize", "scans", "-o", "out", "--model", tiny, "--only", "*_master.tif", "--skip", "drafts/*"]
+    named = run(*chosen, "--dry-run").stdout.splitlines()
+    assert sorted(named) == [
+        "scans/1_master.tif -> out/1_master.tif",
+        "scans/box/3_master.tif -> out/box/3_master.tif",
+    ]
+    run(*chosen)
+    made = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert made == {"1_master.tif", "box/3_master.tif"}
+    assert "is missing" in run("verify", "scans", "out", code=1).stderr
+    assert run("verify", "scans", "out", *chosen[6:]).stdout.count("every gray code is kept") == 2
+
+
 def test_nothing_is_overwritten_without_force(run, tmp_path, tiny):
     small(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("precious")
@@ -155,6 +171,7 @@ def test_a_person_asks_where_to_point_and_then_decides(run, tmp_path):
         (["colorize", ".", "--candidates", "2"], "--candidates are for one picture"),
         (["suggest-hints", "none.png"], "none.png does not exist"),
         (["colorize", "empty.png"], "empty"),
+        (["colorize", ".", "--only", "*_master.tif"], "none of 3 pictures is left by --only '*_master.tif'"),
         (["colorize", "text.png"], "text.png"),
         (["colorize", "a.png", "--model", "deeper"], "no model 'deeper'"),
         (["colorize", "a.png", "--model", "none.onnx"], "none.onnx does not exist"),
