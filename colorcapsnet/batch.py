@@ -23,6 +23,7 @@ from typing import Literal, NoReturn, Protocol, TypeAlias
 
 from colorcapsnet import pictures, progress
 from colorcapsnet.errors import ColorCapsNetError, OutputError, PictureError
+from colorcapsnet.layers import Chroma
 from colorcapsnet.pictures import FORMATS, SUFFIXES, Picture
 from colorcapsnet.provenance import stamped
 
@@ -35,7 +36,7 @@ PICTURES_AT_ONCE = 2
 class Colorizes(Protocol):
     """What gives colors to a picture, from several threads at once: :class:`colorizer.Colorizer`."""
 
-    def colorize(self, picture: Picture, advance: Advance | None = None, strength: float = 1.0, /) -> Picture:
+    def colorize(self, picture: Picture, advance: Advance | None = None, strength: float = 1.0, /) -> Picture | Chroma:
         """The same picture in color; ``advance`` is called with each finished share of it, 0..1 in all."""
 
 
@@ -75,6 +76,7 @@ def plan(
     overwrite: bool = False,
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
+    called: str = "color",
 ) -> list[Job]:
     """Name the output of every picture, and refuse what could lose one.
 
@@ -103,6 +105,7 @@ def plan(
         overwrite: accept an only output that is there already.
         only: patterns, one of which a picture has to match; if there are none, every picture does.
         skip: patterns, none of which it may match.
+        called: what stands in NAME-color and FOLDER-color.
 
     Returns:
         The jobs, in the order of the inputs, folders sorted by name.
@@ -121,7 +124,7 @@ def plan(
     if output is not None and _names_a_file(output, alone, format):
         found = [(inputs[0].name, Job(inputs[0], output))]
     else:
-        found = [named for given in inputs for named in _jobs(given, output, format)]
+        found = [named for given in inputs for named in _jobs(given, output, format, called)]
     jobs = list(dict.fromkeys(job for below, job in found if _is_wanted(below, only, skip)))
     if found and not jobs:
         raise PictureError(_none_matches(found, only, skip))
@@ -154,16 +157,16 @@ def _is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises where a name is too long)
 
 
-def _jobs(given: Path, output: Path | None, format: str | None) -> Iterator[tuple[str, Job]]:
+def _jobs(given: Path, output: Path | None, format: str | None, called: str) -> Iterator[tuple[str, Job]]:
     """Each with the path below the folder that was given."""
     if not _is_folder(given):
         if output is not None:
             yield given.name, Job(given, _renamed(output / given.name, format))
         else:
             target = _renamed(given, format)
-            yield given.name, Job(given, target.with_name(f"{target.stem}-color{target.suffix}"))
+            yield given.name, Job(given, target.with_name(f"{target.stem}-{called}{target.suffix}"))
         return
-    output = output or _folder_beside(given)
+    output = output or _folder_beside(given, called)
     sources = list(_pictures_below(given, output))
     if not sources:
         raise PictureError(f"{given} holds no pictures: their names end in {', '.join(sorted(SUFFIXES))}")
@@ -197,11 +200,11 @@ def _renamed(path: Path, format: str | None) -> Path:
     return path.with_suffix(suffix) if own else path.with_name(path.name + suffix)
 
 
-def _folder_beside(folder: Path) -> Path:
+def _folder_beside(folder: Path, called: str) -> Path:
     named = folder if folder.name not in ("", "..") else folder.resolve()
     if not named.name:
         raise OutputError(f"{folder} has nothing beside it: name an output folder with --output")
-    return named.with_name(f"{named.name}-color")
+    return named.with_name(f"{named.name}-{called}")
 
 
 def _pictures_below(folder: Path, output: Path) -> Iterator[Path]:
@@ -281,7 +284,7 @@ def colorize_one(
             picture = stamped(picture, told)
         colored = colorizer.colorize(picture, advance, strength)
         _make_folder(job.target.parent)
-        pictures.write(colored, job.target, overwrite=overwrite)
+        colored.save(job.target, overwrite=overwrite)
         message = f"only the first of its {picture.pages} pages" if picture.pages > 1 else ""
         status = "done"
     except ColorCapsNetError as problem:

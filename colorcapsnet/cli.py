@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -70,6 +70,8 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(0), help="Of the candidates; 0 by default.")
 @click.option("--confidence", type=_FILE, metavar="MAP.png", help="Write how sure the colors are: white is sure.")
 @click.option("--capsules", type=_FILE, metavar="MAP.png", help="Write the soft regions with their numbers.")
+@click.option("--chroma-only", type=click.Choice(["layer", "ab"]), help="Write the color alone: a layer of 16 bits "
+              "for Linear Light in editors, or a and b of CIE Lab as a float TIFF.")  # fmt: skip
 @click.option("--as-published", is_flag=True, help="As the paper does: lightness redrawn, patches side by side.")
 @click.option("--stride", type=click.IntRange(1), help="Pixels between patches: smaller is smoother, slower.")
 @click.option("--format", "to", type=click.Choice(["png", "jpg", "tiff", "webp"]), help="Write another format.")
@@ -95,6 +97,7 @@ def colorize(
     seed: int | None,
     confidence: Path | None,
     capsules: Path | None,
+    chroma_only: str | None,
     as_published: bool,
     stride: int | None,
     to: str | None,
@@ -112,24 +115,37 @@ def colorize(
     overwritten without --force; in folders, pictures that are done already are skipped. With -o - the picture goes to
     standard output.
     """
-    from colorcapsnet import batch, decide
+    from colorcapsnet import batch, decide, layers
 
     hints = _hints(hint_file, reference, recolor, 2.0 if vivid else strength, do_no_harm)
     if as_published and hints.strength != 1:
         raise click.UsageError("the published manner has no strength")
+    if as_published and chroma_only:
+        raise click.UsageError("the published manner redraws lightness: its colors cannot be had alone")
     if seed is not None and candidates is None:
         raise click.UsageError("--seed is for --candidates N")
+    if chroma_only:
+        to = layers.format_of(chroma_only, output, to)
     if _PIPE in (*pictures, output):
-        if len(pictures) > 1 or candidates or confidence or capsules or report_file or dry_run or only or skip:
+        not_one = candidates or confidence or capsules or chroma_only == "ab"
+        if len(pictures) > 1 or not_one or report_file or dry_run or only or skip:
             raise click.UsageError(
-                "through a pipe goes one picture, without candidates, maps, --report, --dry-run, --only or --skip"
+                "through a pipe goes one picture, without candidates, maps, ab, --report, --dry-run, --only or --skip"
             )
         colorizer = _colorizer(model, as_published, stride)
-        told = None if no_provenance else _provenance(colorizer, hints, None)
-        _through_pipe(pictures[0], output, decide.with_decisions(colorizer, hints), hints.strength, told, to, force)
+        told = None if no_provenance else _provenance(colorizer, hints, None, chroma_only)
+        decided = decide.with_decisions(colorizer, hints, decide.Asked(chroma_only=chroma_only))
+        _through_pipe(pictures[0], output, decided, hints.strength, told, to, force)
         return
-    overwrite = force or candidates is not None
-    jobs = batch.plan(pictures, output, format=to, overwrite=overwrite, only=only, skip=skip)
+    jobs = batch.plan(
+        pictures,
+        output,
+        format=to,
+        overwrite=force or candidates is not None,
+        only=only,
+        skip=skip,
+        called=chroma_only or "color",
+    )
     jobs, asked = decide.plan(
         jobs,
         hints,
@@ -138,6 +154,7 @@ def colorize(
         seed=seed or 0,
         confidence=confidence,
         capsules=capsules,
+        chroma_only=chroma_only,
         overwrite=force,
     )
     if report_file:
@@ -149,7 +166,7 @@ def colorize(
         return
     colorizer = _colorizer(model, as_published, stride)
     decided = decide.with_decisions(colorizer, hints, asked, overwrite=force)
-    told = None if no_provenance else _provenance(colorizer, hints, candidates and (seed or 0))
+    told = None if no_provenance else _provenance(colorizer, hints, candidates and (seed or 0), chroma_only)
     outcomes = batch.colorize_all(
         jobs, decided, strength=hints.strength, overwrite=force, told=told, at_once=at_once or batch.PICTURES_AT_ONCE
     )
@@ -174,7 +191,7 @@ def _colorizer(model: str | None, as_published: bool, stride: int | None) -> Col
         raise click.UsageError(str(error)) from None
 
 
-def _provenance(colorizer: Colorizer, hints: Hints, seed: int | None) -> dict[str, str]:
+def _provenance(colorizer: Colorizer, hints: Hints, seed: int | None, chroma_only: str | None) -> dict[str, str]:
     """What is written into the pictures about their colors."""
     from colorcapsnet import __version__
     from colorcapsnet.hints import NOTHING
@@ -182,6 +199,7 @@ def _provenance(colorizer: Colorizer, hints: Hints, seed: int | None) -> dict[st
     told = {"tool": f"colorcapsnet {__version__}", "model": colorizer.card.name, "modelHash": colorizer.sha256}
     told |= {"strength": f"{hints.strength:g}"} | ({"asPublished": "true"} if colorizer.as_published else {})
     told |= {} if seed is None else {"seed": str(seed)}
+    told |= {"chromaOnly": chroma_only} if chroma_only else {}
     if hints.reference is not None:  # nobody's folders go into a picture
         hints = replace(hints, reference=Path(hints.reference).name)
     return told | ({} if hints == replace(NOTHING, strength=hints.strength) else {"hints": hints.to_json()})
@@ -205,7 +223,8 @@ def _through_pipe(
     if content == b"":
         raise PictureError("nothing came through the pipe: give a whole picture on standard input")
     picture = pictures.read(source if content is None else content)
-    colored = colorizer.colorize(picture if told is None else stamped(picture, told), None, strength)
+    stamp = picture if told is None else stamped(picture, told)
+    colored = cast("pictures.Picture", colorizer.colorize(stamp, None, strength))
     if output not in (None, _PIPE):
         colored.save(output, format=to, overwrite=force)
         click.echo(click.format_filename(output))

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from colorcapsnet import color, maps, pictures, scale
-from colorcapsnet.batch import Advance, Job
+from colorcapsnet import color, layers, maps, pictures, scale
+from colorcapsnet.batch import Advance, Colorizes, Job
 from colorcapsnet.colorizer import Canvas, Colorizer
 from colorcapsnet.errors import HintError, ModelError, OutputError
 from colorcapsnet.hints import NOTHING, Capsule, Hints, Point, hex_of
+from colorcapsnet.layers import Chroma
 from colorcapsnet.pictures import FORMATS, SUFFIXES, Picture
 
 ACROSS = 4  # candidates side by side on their sheet
@@ -36,6 +37,7 @@ class Asked:
         seed: of the candidates.
         confidence: file for the map of confidence.
         capsules: file for the map of capsules, with their numbers.
+        chroma_only: a key of :data:`layers.FORMS`: what to write in place of each colored picture.
     """
 
     candidates: tuple[Path, ...] = ()
@@ -43,6 +45,7 @@ class Asked:
     seed: int = 0
     confidence: Path | None = None
     capsules: Path | None = None
+    chroma_only: str | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -59,6 +62,7 @@ def plan(
     seed: int = 0,
     confidence: Path | None = None,
     capsules: Path | None = None,
+    chroma_only: str | None = None,
     overwrite: bool = False,
 ) -> tuple[list[Job], Asked]:
     """Name every file before the first is written, and refuse what could lose one.
@@ -73,6 +77,7 @@ def plan(
         seed: of the candidates.
         confidence: file for the map of confidence.
         capsules: file for the map of capsules.
+        chroma_only: what to write in place of colored pictures.
         overwrite: accept files that are there already.
 
     Raises:
@@ -86,11 +91,11 @@ def plan(
         "--capsules maps": capsules is not None,
     }
     if not any(wanted.values()):
-        return jobs, Asked()
+        return jobs, Asked(chroma_only=chroma_only)
     if not alone:
         asking = next(name for name, value in wanted.items() if value)
         raise HintError(f"{asking} are for one picture: give one file, not a folder or several")
-    (job,), asked = jobs, Asked(seed=seed, confidence=confidence, capsules=capsules)
+    (job,), asked = jobs, Asked((), None, seed, confidence, capsules, chroma_only)
     if candidates is not None:
         target = job.target
         files = tuple(target.with_name(f"{target.stem}-{n}{target.suffix}") for n in range(1, candidates + 1))
@@ -130,14 +135,28 @@ def refuse_losses(source: Path, drawn: Sequence[Path], hints: Path | None = None
 
 def with_decisions(
     colorizer: Colorizer, hints: Hints, asked: Asked | None = None, *, overwrite: bool = False
-) -> Colorizer | Decided:
+) -> Colorizes:
     """What colors pictures as it was decided: the colorizer itself where nothing was.
 
     Raises:
         ModelError, HintError, PictureError: as :class:`Decided`.
     """
-    nothing = replace(hints, strength=1.0) == NOTHING and asked in (None, Asked())
-    return colorizer if nothing else Decided(colorizer, hints, asked, overwrite)
+    asked = asked or Asked()
+    nothing = replace(hints, strength=1.0) == NOTHING and not (asked.files or asked.candidates)
+    decided = colorizer if nothing else Decided(colorizer, hints, asked, overwrite)
+    return ChromaOnly(decided, asked.chroma_only) if asked.chroma_only else decided
+
+
+class ChromaOnly:
+    """Gives the color alone, from 16 bits whatever the picture has; the arguments as :class:`Decided` keeps them."""
+
+    def __init__(self, colorizer: Colorizer | Decided, form: str) -> None:
+        self.colorizer, self.form = colorizer, form
+
+    def colorize(self, picture: Picture, advance: Advance | None = None, strength: float = 1.0) -> Picture | Chroma:
+        """What :data:`layers.FORMS` makes of the picture and its colors."""
+        deep = layers.sixteen_bits(picture)
+        return layers.FORMS[self.form](deep, self.colorizer.colorize(deep, advance, strength))
 
 
 class Decided:
@@ -202,7 +221,9 @@ class Decided:
         for path, ab in zip(asked.candidates, colors, strict=True):
             colored = first if path == asked.candidates[0] else canvas.render(ab)
             if colored is not first:  # which is written by whoever asked
-                pictures.write(colored, path, overwrite=self.overwrite)
+                form = layers.FORMS[asked.chroma_only] if asked.chroma_only else None
+                made = form(canvas.picture, colored) if form else colored
+                made.save(path, overwrite=self.overwrite)
             cells.append(report.Cell(_small(colored.array), path.name))
         if asked.sheet:
             columns = [""] * min(ACROSS, len(cells))

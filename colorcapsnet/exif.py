@@ -5,6 +5,7 @@ Values are carried as bytes: nothing is decoded, so nothing is lost to an encodi
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import numpy as np
 
 _PREFIX = b"Exif\0\0"
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
+_EXTRA_SAMPLES = 0x0152
 _DIRECTORIES = (0x8769, 0x8825, 0xA005)
 # ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer, XP*, Copyright, and the directories.
 _ABOUT = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, *range(0x9C9B, 0x9CA0), 0x8298, *_DIRECTORIES)
@@ -82,6 +84,19 @@ def into_tiff(file: BinaryIO, exif: bytes) -> None:
     file.write(bytes(end % 2) + _packed(merged, order, start))
     file.seek(4)
     file.write(struct.pack(f"{order}I", start))
+
+
+def without_alpha(file: BinaryIO) -> None:
+    """Say of a TIFF file, opened to read and write, that its last band is data, not opacity; not of a BigTIFF."""
+    with contextlib.suppress(struct.error):
+        order, at = _header(file)
+        file.seek(at)
+        (count,) = struct.unpack(f"{order}H", file.read(2))
+        for row in range(at + 2, at + 2 + 12 * count, 12):
+            file.seek(row)
+            if struct.unpack(f"{order}H", file.read(2))[0] == _EXTRA_SAMPLES:
+                file.seek(row + 8)
+                file.write(bytes(4))
 
 
 _HEADERS = {"<": b"II*\0", ">": b"MM\0*"}

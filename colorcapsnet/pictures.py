@@ -40,6 +40,8 @@ SUFFIXES = {suffix: name for name, suffixes in FORMATS.items() for suffix in suf
 """Suffix in lower case -> format, for all that :func:`read` reads. It goes by content, a folder walk by suffix."""
 
 _LOADERS = {"jpg": "jpeg", "png": "png", "tiff": "tiff", "webp": "webp", "gif": "gif"}
+_TIFF = {"compression": "deflate"}
+_LARGEST_TIFF = 3_500_000_000  # bytes, beyond which it is a BigTIFF
 _LARGEST_SIDE = {"jpg": 65_500, "webp": 16_383}
 _ICC_SPACES = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}
 _COLORS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "rgb": 3, "cmyk": 4}
@@ -263,6 +265,29 @@ def encode(picture: Picture, format: str, *, quality: int = 95, lossless: bool =
     if format == "tiff" and picture.metadata.exif is not None:
         exif.into_tiff(file, picture.metadata.exif)
     return file.getvalue()
+
+
+def write_floats(
+    array: NDArray[np.float32], metadata: Metadata, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
+    """Write ``(H, W, bands)`` float32 that is no picture (a and b of CIE Lab), as TIFF.
+
+    Raises:
+        OutputError: the name does not end as a TIFF's, or as :func:`write`.
+    """
+    path = Path(path)
+    if _format_of(path, None) != "tiff":
+        raise OutputError(f"{path} cannot hold numbers with a fraction: write tiff")
+    height, width, bands = array.shape
+    samples = np.ascontiguousarray(array)
+    image = pyvips.Image.new_from_memory(samples.data, width, height, bands, "float").copy(interpretation="multiband")
+    options = {**_TIFF, "predictor": "none", "bigtiff": array.nbytes > _LARGEST_TIFF}
+    with placed(path, overwrite) as descriptor:
+        _put(image, metadata, pyvips.Target.new_to_descriptor(descriptor), path.name, "tiff", options)
+        with os.fdopen(descriptor, "r+b", closefd=False) as file:
+            exif.without_alpha(file)
+            if metadata.exif is not None:
+                exif.into_tiff(file, metadata.exif)
 
 
 # Reading
@@ -597,21 +622,23 @@ def _save(picture: Picture, target: pyvips.Target, name: str, format: str, quali
     image = _to_vips(picture.array)
     if picture.alpha is not None and format != "jpg":
         image = image.bandjoin(_to_vips(picture.alpha))
-    image = _with_metadata(image, picture.metadata, format)
     options: dict[str, dict[str, Any]] = {
         "jpg": {"Q": quality, "subsample_mode": "off"},
         "png": {"compression": 4, "filter": "paeth"},
-        "tiff": {
-            "compression": "deflate",
-            "predictor": "horizontal",
-            "bigtiff": picture.array.nbytes > 3_500_000_000,
-        },
+        "tiff": {**_TIFF, "predictor": "horizontal", "bigtiff": picture.array.nbytes > _LARGEST_TIFF},
         "webp": {"Q": quality, "lossless": lossless, "exact": lossless},
     }
-    unwritten = picture.metadata.exif is None and picture.metadata.dpi is None
+    _put(image, picture.metadata, target, name, format, options[format])
+
+
+def _put(
+    image: pyvips.Image, metadata: Metadata, target: pyvips.Target, name: str, format: str, options: dict[str, Any]
+) -> None:
+    unwritten = metadata.exif is None and metadata.dpi is None
     keep = _KEEP_ALL_BUT_EXIF if unwritten else _KEEP_ALL
+    image = _with_metadata(image, metadata, format)
     try:
-        pyvips.Operation.call(f"{_LOADERS[format]}save_target", image, target, keep=keep, **options[format])
+        pyvips.Operation.call(f"{_LOADERS[format]}save_target", image, target, keep=keep, **options)
     except pyvips.Error as problem:
         raise OutputError(f"{name} cannot be written as {format} ({_short(problem)})") from problem
 

@@ -74,6 +74,13 @@ def test_the_python_of_docs_deep_runs(tmp_path):
     assert told.split("(")[0].split() == ["3", "True"]
 
 
+def test_the_python_of_docs_stills_runs(tmp_path):
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    (block,) = python_blocks(ROOT / "docs/stills.md")
+    assert run("-c", block + "print(chroma.shape)", cwd=tmp_path) == "(300, 451, 2)\n"
+    assert pictures.read(tmp_path / "chelsea-layer.png").array.dtype == np.uint16
+
+
 def test_the_python_and_the_json_of_docs_decide_run(tmp_path):
     (tmp_path / "samples").symlink_to(ROOT / "samples")
     (block,) = python_blocks(ROOT / "docs/decide.md")
