@@ -74,7 +74,7 @@ def main() -> None:
               "for Linear Light in editors, or a and b of CIE Lab as a float TIFF.")  # fmt: skip
 @click.option("--as-published", is_flag=True, help="As the paper does: lightness redrawn, patches side by side.")
 @click.option("--stride", type=click.IntRange(1), help="Pixels between patches: smaller is smoother, slower.")
-@click.option("--format", "to", type=click.Choice(["png", "jpg", "tiff", "webp"]), help="Write another format.")
+@click.option("--format", "to", type=click.Choice(["png", "jpg", "tiff", "webp", "avif"]), help="Write another format.")
 @click.option("--only", multiple=True, metavar="PATTERN", help="Color pictures that match, by name ('*_master.tif') or "
               "by path below the folder ('box1/*'); may be repeated.")  # fmt: skip
 @click.option("--skip", multiple=True, metavar="PATTERN", help="Leave out pictures that match; may be repeated.")

@@ -20,8 +20,8 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from colorcapsnet import exif
-from colorcapsnet.errors import OutputError, PictureError
+from colorcapsnet import exif, heic
+from colorcapsnet.errors import OutputError, PictureError, need
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -34,15 +34,19 @@ FORMATS = {
     "png": (".png",),
     "tiff": (".tif", ".tiff"),
     "webp": (".webp",),
+    "avif": (".avif",),
 }
 """What :func:`write` writes, with the suffixes of each, the usual one first."""
-SUFFIXES = {suffix: name for name, suffixes in FORMATS.items() for suffix in suffixes} | {".gif": "gif"}
+_ONLY_READ = {".gif": "gif", ".heic": "heic", ".heif": "heic"}
+SUFFIXES = {suffix: name for name, suffixes in FORMATS.items() for suffix in suffixes} | _ONLY_READ
 """Suffix in lower case -> format, for all that :func:`read` reads. It goes by content, a folder walk by suffix."""
 
-_LOADERS = {"jpg": "jpeg", "png": "png", "tiff": "tiff", "webp": "webp", "gif": "gif"}
+_LOADERS = {"jpg": "jpeg", "png": "png", "tiff": "tiff", "webp": "webp", "avif": "heif", "gif": "gif"}
 _TIFF = {"compression": "deflate"}
 _LARGEST_TIFF = 3_500_000_000  # bytes, beyond which it is a BigTIFF
-_LARGEST_SIDE = {"jpg": 65_500, "webp": 16_383}
+_LARGEST_SIDE = {"jpg": 65_500, "webp": 16_383, "avif": 16_384}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _ICC_SPACES = {b"GRAY": 1, b"RGB ": 3, b"CMYK": 4}
 _COLORS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "rgb": 3, "cmyk": 4}
 _PNG_RESOLUTION_UNKNOWN = 2.834
@@ -78,7 +82,7 @@ class Picture:
         alpha: ``(H, W)`` opacity of the same type, or None.
         metadata: what travels beside the pixels.
         name: where it came from, for messages.
-        format: the format that it was read from (``"jpg"``, ``"png"``, ``"tiff"``, ``"webp"``, ``"gif"``).
+        format: the format that it was read from (a key of :data:`FORMATS`, ``"gif"`` or ``"heic"``).
         pages: how many pages or frames the file has.
 
     Raises:
@@ -187,12 +191,13 @@ class Picture:
 
 
 def read(source: str | os.PathLike[str] | bytes | BinaryIO, *, page: int = 0, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a JPEG, PNG, TIFF, WebP or GIF picture; the content decides, not the name.
+    """Read a JPEG, PNG, TIFF, WebP, AVIF, HEIC or GIF picture; the content decides, not the name.
 
     The depth of the file is kept. Orientation is applied. Palettes and 1-bit pictures are expanded. Pixels with a
     profile other than sRGB (Adobe RGB, a gray gamma, CMYK) are converted to sRGB at their depth, relative
     colorimetric, and carry an sRGB profile from then on (gray none); CMYK without a profile is taken for the
-    usual coated print. Pixels in sRGB or without a profile come through untouched.
+    usual coated print. Pixels in sRGB or without a profile come through untouched. AVIF and HEIC of 10 and 12 bits
+    become 16, black and white where they were; HEIC needs the extra ``[heif]``.
 
     Args:
         source: a path, the bytes of a file, or an open binary file, which is read to its end.
@@ -200,6 +205,7 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, *, page: int = 0, ma
         max_pixels: refuse larger pictures before anything is decoded (a decompression bomb is a tiny file).
 
     Raises:
+        MissingExtra: a HEIC picture, and what reads it is not installed.
         PictureError: missing, unreadable, empty, damaged or cut short, no picture, too large, without this page,
             or with samples that have no display meaning (float, 32-bit, complex, many bands).
     """
@@ -226,20 +232,21 @@ def write(
     """Write a picture under a name that stands for the whole picture or for nothing.
 
     It grows in a temporary file of the same folder, is flushed to the disk and then named. PNG and TIFF keep every
-    bit. JPEG (4:4:4) and WebP hold 8 bits: 16-bit pixels are rounded, ``(v + 128) // 257``.
+    bit. JPEG (4:4:4) and WebP hold 8 bits: 16-bit pixels are rounded, ``(v + 128) // 257``. AVIF (4:4:4) holds 12
+    bits of 16.
 
     Args:
         picture: what to write.
         path: where to; its suffix names the format.
         format: a key of :data:`FORMATS` where the suffix shall not decide.
-        quality: 1 to 100, of JPEG and lossy WebP.
-        lossless: WebP without loss.
+        quality: 1 to 100, of JPEG, lossy WebP and lossy AVIF.
+        lossless: WebP and AVIF without loss.
         overwrite: replace what stands there.
 
     Raises:
         OutputError: something stands there, the folder is missing or may not be written, the disk is full, the
-            format is unknown or cannot hold the picture (transparency in JPEG, 16 bits in lossless WebP, sides
-            beyond 65,500 in JPEG and 16,383 in WebP).
+            format is unknown or cannot hold the picture (transparency in JPEG, 16 bits in lossless WebP or AVIF,
+            sides beyond 65,500 in JPEG, 16,383 in WebP and 16,384 in AVIF).
     """
     path = Path(path)
     format = _format_of(path, format)
@@ -327,42 +334,83 @@ def _sniff(head: bytes) -> str | None:
         return "tiff"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "webp"
+    if head[4:8] == b"ftyp":
+        brands = {head[at : at + 4] for at in range(8, min(len(head), int.from_bytes(head[:4], "big")), 4)}
+        return "avif" if brands & _AVIF_BRANDS else "heic" if brands & _HEIC_BRANDS else None
     return "gif" if head.startswith((b"GIF87a", b"GIF89a")) else None
 
 
 def _decode(source: pyvips.Source, file: BinaryIO, name: str, page: int, max_pixels: int) -> Picture:
-    format = _sniff(file.read(16))
+    format = _sniff(file.read(64))
     file.seek(0)
     if format is None:
-        raise PictureError(f"{name} is not a JPEG, PNG, TIFF, WebP or GIF picture: convert it to one of these")
+        known = "JPEG, PNG, TIFF, WebP, AVIF, HEIC or GIF"
+        raise PictureError(f"{name} is not a {known} picture: convert it to one of these")
+    if format == "heic":
+        return _decode_heic(file, name, page, max_pixels)
     try:
         image = _header(source, format, 0)
         pages = _field(image, "n-pages", 1)
-        if not 0 <= page < pages:
-            raise PictureError(f"{name} has no page {page}: it has {pages}, counted from 0")
+        _refuse_missing(page, pages, name)
         if page > 0:
             image = _header(source, format, page)
-        if image.width * image.height > max_pixels:
-            raise PictureError(
-                f"{name} has {image.width}×{image.height} pixels, over the limit of {max_pixels:,}: "
-                "raise max_pixels if you trust the file"
-            )
+        _refuse_large(image.width, image.height, max_pixels, name)
         picture = _from_vips(image, name, format)
     except (pyvips.Error, UnicodeDecodeError, MemoryError) as problem:
-        if isinstance(problem, MemoryError) or "out of memory" in str(problem):
-            raise PictureError(f"{name} needs more memory than there is: make it smaller") from problem
-        raise PictureError(
-            f"{name} is damaged, cut short, or of an unusual kind ({format}): get another copy of the file"
-        ) from problem
+        raise _refusal(problem, name, format) from problem
     if format == "tiff":
         metadata = replace(picture.metadata, exif=exif.from_tiff(file, page))
         picture = replace(picture, metadata=metadata)
     return replace(picture, pages=pages)
 
 
+def _decode_heic(file: BinaryIO, name: str, page: int, max_pixels: int) -> Picture:
+    need("pi_heif", "heif")
+    try:
+        decoded = heic.decode(file.read(), page, max_pixels)
+        _refuse_missing(page, decoded.pages, name)
+        _refuse_large(decoded.width, decoded.height, max_pixels, name)
+        kind = np.uint8 if decoded.bits <= 8 else np.uint16
+        planes = np.frombuffer(decoded.samples, kind).reshape(decoded.height, decoded.width, -1)
+    except (ValueError, OSError, MemoryError) as problem:
+        raise _refusal(problem, name, "heic") from problem
+    vips = _to_vips(planes).copy()
+    if decoded.premultiplied:
+        vips = vips.unpremultiply().rint().cast(vips.format)
+    vips.set_type(pyvips.GValue.gint_type, "bits-per-sample", decoded.bits)
+    if decoded.icc:
+        vips.set_type(pyvips.GValue.blob_type, "icc-profile-data", decoded.icc)
+    picture = _from_vips(vips, name, "heic")
+    about, dpi = exif.upright(decoded.exif), _plausible(exif.dpi(decoded.exif))
+    metadata = Metadata(picture.metadata.icc, about, decoded.xmp, dpi=dpi)
+    return replace(picture, metadata=metadata, pages=decoded.pages)
+
+
+def _refusal(problem: Exception, name: str, format: str) -> PictureError:
+    if isinstance(problem, MemoryError) or "out of memory" in str(problem):
+        return PictureError(f"{name} needs more memory than there is: make it smaller")
+    return PictureError(f"{name} is damaged, cut short, or of an unusual kind ({format}): get another copy of the file")
+
+
+def _refuse_missing(page: int, pages: int, name: str) -> None:
+    if not 0 <= page < pages:
+        raise PictureError(f"{name} has no page {page}: it has {pages}, counted from 0")
+
+
+def _refuse_large(width: int, height: int, max_pixels: int, name: str) -> None:
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{name} has {width}×{height} pixels, over the limit of {max_pixels:,}: "
+            "raise max_pixels if you trust the file"
+        )
+
+
 def _header(source: pyvips.Source, format: str, page: int) -> pyvips.Image:
-    """The picture before its pixels are decoded. ``unlimited``: else libtiff refuses long strips."""
-    options: dict[str, Any] = {} if format in ("jpg", "png") else {"page": page}
+    """The picture before its pixels are decoded, of AVIF without a page the primary one.
+
+    ``unlimited``: else libtiff refuses long strips.
+    """
+    options: dict[str, Any] = {} if format in ("jpg", "png") or (format == "avif" and page == 0) else {"page": page}
     if format == "tiff":
         options["unlimited"] = True
     return pyvips.Operation.call(
@@ -382,6 +430,8 @@ def _from_vips(image: pyvips.Image, name: str, format: str | None) -> Picture:
     metadata = _metadata(image)
     orientation = _field(image, "orientation", 1)
     planes = image.numpy().reshape(image.height, image.width, image.bands)
+    if format in ("avif", "heic") and image.format == "ushort":
+        planes = planes | planes >> _field(image, "bits-per-sample", 16)
     array, alpha = _upright(planes[..., :colors], orientation), None
     if planes.shape[2] > colors:
         alpha = _upright(planes[..., colors], orientation)
@@ -409,7 +459,7 @@ def _field(image: pyvips.Image, name: str, default: Any = None) -> Any:  # noqa:
 def _metadata(image: pyvips.Image) -> Metadata:
     loader = _field(image, "vips-loader", "")
     embedded = _field(image, "exif-data")
-    if loader.startswith("webp"):
+    if loader.startswith(("webp", "heif")):
         dpi = exif.dpi(embedded)
     elif _field(image, "resolution-unit") or (loader.startswith("png") and image.xres != _PNG_RESOLUTION_UNKNOWN):
         dpi = (round(image.xres * 25.4, 2), round(image.yres * 25.4, 2))
@@ -562,8 +612,8 @@ def _holds(picture: Picture, path: Path, format: str, quality: int, lossless: bo
         size = f"{picture.width}×{picture.height}"
         raise OutputError(f"{path} cannot hold {size} pixels, {format} ends at {side:,} a side: write png or tiff")
     if format == "jpg" and picture.alpha is not None and not _opaque(picture):
-        raise OutputError(f"{path} cannot hold the transparent parts of the picture: write png, tiff or webp")
-    if format == "webp" and lossless and picture.array.dtype == np.uint16:
+        raise OutputError(f"{path} cannot hold the transparent parts of the picture: write png, tiff, webp or avif")
+    if format in ("webp", "avif") and lossless and picture.array.dtype == np.uint16:
         raise OutputError(f"{path} cannot hold 16 bits without loss: write png or tiff")
 
 
@@ -622,11 +672,21 @@ def _save(picture: Picture, target: pyvips.Target, name: str, format: str, quali
     image = _to_vips(picture.array)
     if picture.alpha is not None and format != "jpg":
         image = image.bandjoin(_to_vips(picture.alpha))
+    if picture.array.dtype == np.uint16 and format == "avif":
+        image = (image.linear(4095 / 65535, 0.5).cast("ushort") << 4).copy(interpretation=image.interpretation)
     options: dict[str, dict[str, Any]] = {
         "jpg": {"Q": quality, "subsample_mode": "off"},
         "png": {"compression": 4, "filter": "paeth"},
         "tiff": {**_TIFF, "predictor": "horizontal", "bigtiff": picture.array.nbytes > _LARGEST_TIFF},
         "webp": {"Q": quality, "lossless": lossless, "exact": lossless},
+        "avif": {
+            "compression": "av1",
+            "bitdepth": 12 if picture.array.dtype == np.uint16 else 8,
+            "Q": quality,
+            "lossless": lossless,
+            "subsample_mode": "off",
+            "effort": 0,
+        },
     }
     _put(image, picture.metadata, target, name, format, options[format])
 

@@ -1,8 +1,8 @@
 """Proof that coloring left a photograph's lightness alone.
 
-Formats without loss must give back every gray code of the input from the CIE L of the output. JPEG and lossy WebP keep
-no code exactly: there the output may be off by what writing the gray picture alone in the same way is off by, and a
-little more, because rounded chroma moves L as well (``SLACK``, ``STRETCH``).
+Formats without loss must give back every gray code of the input from the CIE L of the output. JPEG, lossy WebP and
+lossy AVIF keep no code exactly: there the output may be off by what writing the gray picture alone in the same way is
+off by, and a little more, because rounded chroma moves L as well (``SLACK``, ``STRETCH``).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from colorcapsnet.pictures import Picture
 
 SLACK, STRETCH = 0.5, 2.0
 """In L, of both differences, and a factor, of the largest one: honest files of seven samples need 0.09 and 2.0."""
-QUALITY = 95  # what lossy WebP is taken to be written with, because the file does not say
+QUALITY = 95  # what lossy WebP and AVIF are taken to be written with, because the file does not say
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,47 @@ def _lightness(picture: Picture) -> color.Float:
 
 
 def _is_lossy(path: Path, picture: Picture) -> bool:
-    return picture.format == "jpg" or (picture.format == "webp" and b"VP8L" not in path.read_bytes()[:4096])
+    if picture.format == "webp":
+        return _webp_chunk(path.read_bytes()) != b"VP8L"
+    if picture.format == "avif":
+        return not _is_identity(path.read_bytes())
+    return picture.format == "jpg"
+
+
+def _webp_chunk(content: bytes) -> bytes:
+    """The name of the chunk that holds the pixels, ``VP8 `` or ``VP8L``."""
+    at = 12
+    while content[at : at + 4] not in (b"VP8 ", b"VP8L", b""):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return content[at : at + 4]
+
+
+def _is_identity(content: bytes) -> bool:
+    """Whether AVIF holds RGB itself (matrix 0 of ITU-T H.273), not luma and chroma: only without loss is it written so.
+
+    By the reduced sequence header of still pictures (AV1 Bitstream Specification, 5.5); without one, it is not.
+    """
+    at = content.find(b"mdat") + 4
+    while at + 1 < len(content) and content[at] >> 3 & 15 != 1:
+        at += 2 + content[at + 1]
+    bits = iter("".join(f"{byte:08b}" for byte in content[at + 2 : at + 258]))
+
+    def take(count: int) -> int:
+        return int("0" + "".join(islice(bits, count)), 2)
+
+    profile, still, _ = take(3), take(2), take(5)
+    sides = take(4), take(4)
+    take(sum(sides) + 2 + 6)
+    deep = take(1)
+    take((profile == 2 and deep) + (profile != 1))
+    return still == 3 and bool(take(1)) and take(24) & 255 == 0
 
 
 def _written_alike(output: Path, after: Picture, gray: pictures.Pixels) -> Picture:
     """The gray picture, written as the output was: with its very tables, if it is a JPEG."""
     if after.format != "jpg":
-        return pictures.read(pictures.encode(Picture(gray), "webp", quality=QUALITY))
+        return pictures.read(pictures.encode(Picture(gray), str(after.format), quality=QUALITY))
     content = io.BytesIO()
     with PIL.Image.open(output) as image:
         tables = image.quantization  # type: ignore[attr-defined]

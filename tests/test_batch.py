@@ -123,6 +123,9 @@ def test_a_picture_that_is_given_twice_is_colored_once():
         ("1.png", "tiff", "1.tif"),
         ("1.gif", None, "1.png"),
         ("1.gif", "webp", "1.webp"),
+        ("1.avif", None, "1.avif"),
+        ("1.HEIC", None, "1.png"),
+        ("1.heif", "avif", "1.avif"),
         ("a.b.png", "jpg", "a.b.jpg"),
         ("scan.001", None, "scan.001.png"),
         ("scan", "jpg", "scan.jpg"),
@@ -166,7 +169,9 @@ def test_any_tree_is_kept_below_the_output_without_two_pictures_in_one_place(tre
             return
         except OutputError as refused:
             stems = [path.with_suffix("") for path in wanted]
-            meeting = len(set(stems)) < len(stems) and (format or any(path.suffix == ".gif" for path in wanted))
+            meeting = len(set(stems)) < len(stems) and (
+                format or any(SUFFIXES[path.suffix.lower()] not in FORMATS for path in wanted)
+            )
             assert meeting or any(path.is_file() for path in [output, *output.rglob("*")]), refused
             return
         assert {job.source for job in jobs} == wanted
@@ -175,7 +180,7 @@ def test_any_tree_is_kept_below_the_output_without_two_pictures_in_one_place(tre
         for job in jobs:
             below, own = job.target.relative_to(output), SUFFIXES[job.source.suffix.lower()]
             assert below.with_suffix("") == job.source.relative_to(album).with_suffix("")
-            assert SUFFIXES[job.target.suffix.lower()] == (format or ("png" if own == "gif" else own))
+            assert SUFFIXES[job.target.suffix.lower()] == (format or (own if own in FORMATS else "png"))
 
 
 def test_ten_thousand_pictures_are_planned_in_the_order_of_their_names():
@@ -290,7 +295,7 @@ def test_a_folder_without_pictures_says_what_it_looked_for():
     Path("album/notes.txt").touch()
     assert refused(["album"]) == (
         "PictureError: album holds no pictures: "
-        "their names end in .gif, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+        "their names end in .avif, .gif, .heic, .heif, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp"
     )
 
 
@@ -341,7 +346,7 @@ def test_an_output_that_may_not_be_written_is_refused(monkeypatch):
 
 def test_a_format_that_cannot_be_written_is_refused():
     gray("1.png")
-    known = "one of jpg, png, tiff, webp"
+    known = "one of jpg, png, tiff, webp, avif"
     assert refused(["1.png"], format="bmp") == f"OutputError: the format bmp cannot be written: choose {known}"
     assert refused(["1.png"], "2.gif") == (
         f"OutputError: 2.gif does not say a format that can be written: end it in {known}, or make the folder first"
@@ -413,7 +418,7 @@ def test_one_broken_file_never_stops_the_rest():
         "2 colored, 3 failed:",
         "  album/2.png is empty: get another copy of the file",
         "  album/3.png is damaged, cut short, or of an unusual kind (png): get another copy of the file",
-        "  album/4.png is not a JPEG, PNG, TIFF, WebP or GIF picture: convert it to one of these",
+        "  album/4.png is not a JPEG, PNG, TIFF, WebP, AVIF, HEIC or GIF picture: convert it to one of these",
     ]
 
 

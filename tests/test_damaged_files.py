@@ -27,10 +27,12 @@ import pytest
 
 from colorcapsnet import pictures
 from colorcapsnet.errors import PictureError
+from tests import heic
 
 KINDS = (
     "jpg", "jpg-progressive", "jpg-cmyk", "png", "png-16", "png-palette", "tiff", "tiff-raw", "tiff-pages",
     "tiff-tiled", "tiff-cmyk", "webp", "webp-lossless", "webp-animated", "gif",
+    "avif", "avif-lossless", "avif-16", "heic", "heic-deep",
 )  # fmt: skip
 FILES_OF_A_KIND = 1500
 PIXEL_LIMIT = 4_000_000
@@ -41,6 +43,8 @@ MEGABYTES_ABOVE_START = 400
 @cache
 def valid(kind: str) -> bytes:
     """A small file with a profile, EXIF and XMP where the format has them."""
+    if kind.startswith("heic"):
+        return (heic.DEEP if kind.endswith("deep") else heic.ROTATED).read_bytes()
     rows, columns = np.mgrid[0:48, 0:64]
     noise = np.random.default_rng(5).integers(0, 40, (48, 64))
     rgb = np.stack([rows * 4, columns * 3, rows + columns + noise], -1).astype(np.uint8)

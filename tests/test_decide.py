@@ -205,7 +205,7 @@ def test_what_is_of_one_picture_is_refused_for_more(inputs, options, message):
         (["--recolor", "120,0=#a03020"], "the point 120, 0 is outside the picture of 120×90"),
         (["--hints", "none.json"], "none.json does not exist"),
         (["--hints", "none.png"], "none.png does not exist"),
-        (["--hints", "tiny.onnx"], "tiny.onnx is not a JPEG, PNG, TIFF, WebP or GIF picture"),
+        (["--hints", "tiny.onnx"], "tiny.onnx is not a JPEG, PNG, TIFF, WebP, AVIF, HEIC or GIF picture"),
         (["--hints", "a.png"], "a.png has no transparency"),
         (["--hints", "tiny.json"], "tiny.json: there is no 'name'"),
         (["--hints", "null.json"], "null.json gives no color yet"),

@@ -14,7 +14,7 @@ import colorcapsnet
 PACKAGE = Path(colorcapsnet.__file__).parent
 
 FLOOR = ["errors", "progress"]
-LEAVES = ["color", "exif", "maps", "paint", "patches", "scale", "pictures", "layers", "provenance", "metrics"]
+LEAVES = ["color", "exif", "maps", "paint", "patches", "scale", "heic", "pictures", "layers", "provenance", "metrics"]
 KNOWLEDGE = ["zoo", "hints"]
 MAIN_JOB = ["colorizer"]
 USES = ["batch", "verify", "report", "evaluate", "uses", "calibrate", "decide", "claims", "paper_report"]

@@ -26,12 +26,13 @@ from PIL import ImageCms, ImageOps
 from PIL.IptcImagePlugin import getiptcinfo
 
 from colorcapsnet import pictures
-from colorcapsnet.errors import OutputError, PictureError
+from colorcapsnet.errors import MissingExtra, OutputError, PictureError
 from colorcapsnet.pictures import FORMATS, Metadata, Picture, encode, read, write
+from tests import heic
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 RANDOM = np.random.default_rng(0)
-LOSSLESS = ("png", "tiff", "webp")
+LOSSLESS = ("png", "tiff", "webp", "avif")
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
@@ -198,13 +199,13 @@ def any_picture(draw: st.DrawFn) -> Picture:
 @settings(max_examples=150)
 @given(any_picture(), st.sampled_from(LOSSLESS))
 def test_a_lossless_format_gives_back_every_bit(picture: Picture, format: str) -> None:
-    if format == "webp" and picture.array.dtype == np.uint16:
+    if format in ("webp", "avif") and picture.array.dtype == np.uint16:
         with pytest.raises(OutputError, match="cannot hold 16 bits without loss: write png or tiff"):
             encode(picture, format, lossless=True)
         return
     back = read(encode(picture, format, lossless=True))
     expected = picture.array
-    if format == "webp" and expected.ndim == 2:
+    if format in ("webp", "avif") and expected.ndim == 2:
         expected = np.stack([expected] * 3, -1)
     assert back.array.dtype == picture.array.dtype
     np.testing.assert_array_equal(back.array, expected)
@@ -258,7 +259,7 @@ def test_a_photograph_in_srgb_comes_through_to_the_bit_as_pillow_decodes_it(path
     assert (picture.format, picture.name) == (path.suffix[1:], str(path))
 
 
-@pytest.mark.parametrize("format", ["jpg", "webp"])
+@pytest.mark.parametrize("format", ["jpg", "webp", "avif"])
 def test_a_lossy_format_is_near_and_nearer_with_quality(format: str) -> None:
     array = read(SAMPLES / "chelsea.png").array
     errors = [
@@ -280,21 +281,90 @@ def test_16_bits_are_rounded_where_the_format_has_8() -> None:
     assert encode(Picture(codes), "jpg") == encode(Picture(rounded), "jpg")
 
 
+def in_16_bits(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Codes of fewer bits as codes of 16, to the nearest."""
+    return np.round(codes * (65535 / (2**bits - 1))).astype(np.uint16)
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_an_avif_of_10_or_12_bits_becomes_16_from_black_to_white(bits: int, channels: int) -> None:
+    codes = RANDOM.integers(0, 2**bits, (30, 40, channels), np.uint16)
+    codes[0, 0], codes[0, 1] = 0, 2**bits - 1
+    image = pyvips.Image.new_from_array(codes << (16 - bits)).copy(interpretation="rgb16")
+    picture = read(image.heifsave_buffer(compression="av1", bitdepth=bits, lossless=True))
+    assert picture.format == "avif"
+    np.testing.assert_allclose(joined(picture).astype(int), in_16_bits(codes, bits).astype(int), atol=1)
+    assert joined(picture)[0, :2].tolist() == [[0] * channels, [65535] * channels]
+
+
+def test_an_avif_holds_16_bits_to_within_half_a_code_of_12_and_what_quality_takes() -> None:
+    ramp = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    picture = Picture(np.stack([ramp] * 3, -1), np.full((64, 64), 65535, np.uint16))
+    back = read(encode(picture, "avif", quality=100))
+    assert back.array.dtype == np.uint16
+    assert np.abs(back.array.astype(int) - picture.array).max() < 3 * 16
+    assert (back.alpha == 65535).all()
+    assert back.array[0, 0].max() <= 16
+    assert back.array[-1, -1].min() >= 65535 - 16
+
+
+def test_a_heic_is_upright_with_all_that_it_carries() -> None:
+    picture = read(heic.ROTATED)
+    np.testing.assert_array_equal(picture.array, np.rot90(heic.rgb(), -1))
+    carried = picture.metadata
+    assert (picture.format, picture.pages) == ("heic", 1)
+    assert (carried.xmp, carried.dpi) == (b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", (300, 150))
+    assert carried.icc[36:40] == b"acsp"
+    for format in FORMATS:
+        data = encode(picture, format)
+        exif = opened(data).getexif()
+        assert (exif[0x010F], exif[0x8298], exif.get(0x0112, 1)) == ("a maker", "somebody", 1)
+        assert exif.get_ifd(0x8769)[0x9003] == "1901:02:03 04:05:06"
+        assert opened(data).info["icc_profile"] == carried.icc
+        assert read(data).metadata.xmp == carried.xmp
+
+
+def test_a_heic_of_10_bits_becomes_16_with_its_alpha() -> None:
+    picture = read(heic.DEEP.read_bytes())
+    assert picture.array.dtype == np.uint16
+    np.testing.assert_allclose(joined(picture).astype(int), in_16_bits(heic.codes(), 10).astype(int), atol=1)
+    assert picture.array.max() == 65535
+
+
+def test_of_several_pictures_in_a_heic_the_primary_one_comes_first_and_alpha_is_taken_out_of_its_colors() -> None:
+    picture, truth = read(heic.SECOND), heic.straight()
+    assert picture.pages == 2
+    np.testing.assert_array_equal(picture.alpha, truth[..., 3])
+    np.testing.assert_allclose(picture.array.astype(int), truth[..., :3].astype(int), atol=1)
+    assert read(heic.SECOND, page=1).array.max() == 0
+    with pytest.raises(PictureError, match="has no page 2: it has 2, counted from 0"):
+        read(heic.SECOND, page=2)
+
+
+def test_without_what_reads_heic_the_line_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'colorcapsnet\[heif\]'"):
+        read(heic.ROTATED)
+
+
 # What comes along
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format", ["jpeg", "png", "tiff", "webp"])
+@pytest.mark.parametrize("format", ["jpeg", "png", "tiff", "webp", "avif"])
 def test_orientation_is_applied_and_then_reset(format: str, orientation: int) -> None:
-    options = {"lossless": True} if format == "webp" else {"quality": 95} if format == "jpeg" else {}
+    exact = {"quality": 100, "subsampling": "4:4:4"}
+    options = {"jpeg": {"quality": 95}, "webp": {"lossless": True}, "avif": exact}.get(format, {})
+    rounding = 1 if format == "avif" else 0  # of luma and chroma to RGB, which Pillow does in its own way
     data = by_pil(smooth(), format, exif=some_exif(orientation), **options)
     picture = read(data)
     expected = ImageOps.exif_transpose(opened(data).convert("RGB"))
-    np.testing.assert_array_equal(picture.array, np.asarray(expected))
+    np.testing.assert_allclose(picture.array.astype(int), np.asarray(expected).astype(int), atol=rounding)
     for target in FORMATS:
         assert opened(encode(picture, target)).getexif().get(0x0112, 1) == 1
     assert picture.pil().getexif().get(0x0112, 1) == 1
-    np.testing.assert_array_equal(Picture.from_pil(opened(data)).array, picture.array)
+    np.testing.assert_array_equal(Picture.from_pil(opened(data)).array, np.asarray(expected))
 
 
 @pytest.mark.parametrize("target", FORMATS)
@@ -577,7 +647,7 @@ def test_what_is_no_picture_is_refused_in_one_line_with_its_name(tmp_path: Path)
     sentences = {
         "missing.jpg": "does not exist: check the name",
         "empty.jpg": "is empty: get another copy of the file",
-        "text.jpg": "is not a JPEG, PNG, TIFF, WebP or GIF picture: convert it to one of these",
+        "text.jpg": "is not a JPEG, PNG, TIFF, WebP, AVIF, HEIC or GIF picture: convert it to one of these",
         "": "is a folder, not a picture: give a file",
         "pipe.jpg": "is not a regular file: read it and give the bytes",
         "loop.jpg": "cannot be opened (Too many levels of symbolic links): check the name",
@@ -608,9 +678,9 @@ def test_a_file_or_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
-@pytest.mark.parametrize("format", ["jpeg", "png", "tiff", "webp", "gif"])
+@pytest.mark.parametrize("format", ["jpeg", "png", "tiff", "webp", "avif", "heic", "gif"])
 def test_a_file_cut_short_is_refused_wherever_it_ends(format: str) -> None:
-    data = by_pil(smooth(), format)
+    data = heic.ROTATED.read_bytes() if format == "heic" else by_pil(smooth(), format)
     for end in range(1, len(data) - 64, max(1, len(data) // 60)):
         with pytest.raises(PictureError, match=r"the given picture is (damaged, cut short|not a JPEG)"):
             read(data[:end])
@@ -623,6 +693,8 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(PictureError, match="30000×20000 pixels, over the limit of 500,000,000: raise max_pixels"):
         read(bomb)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+    with pytest.raises(PictureError, match="48×64 pixels, over the limit of 3,071"):
+        read(heic.ROTATED, max_pixels=3071)
     small = encode(Picture(smooth()), "png")
     with pytest.raises(PictureError, match="60×40 pixels, over the limit of 2,399"):
         read(small, max_pixels=2399)
@@ -732,10 +804,11 @@ def test_places_and_formats_that_cannot_be_written_are_refused(tmp_path: Path) -
         (picture, "no/a.png", "cannot be written: the folder .*no does not exist"),
         (picture, "folder.png", "is there already"),
         (picture, "file/a.png", r"cannot be written \(Not a directory\)"),
-        (picture, "a.bmp", "does not say a format that can be written: end it in one of jpg, png, tiff, webp"),
+        (picture, "a.bmp", "does not say a format that can be written: end it in one of jpg, png, tiff, webp, avif"),
         (picture, "a.gif", "does not say a format that can be written"),
         (picture, "a", "does not say a format that can be written"),
-        (picture, "a.jpg", "cannot hold the transparent parts of the picture: write png, tiff or webp"),
+        (picture, "a.jpg", "cannot hold the transparent parts of the picture: write png, tiff, webp or avif"),
+        (wide, "a.avif", "cannot hold 20000×1 pixels, avif ends at 16,384 a side: write png or tiff"),
         (wide, "a.webp", "cannot hold 20000×1 pixels, webp ends at 16,383 a side: write png or tiff"),
         (wide, "x" * 300 + ".png", r"cannot be written \(File name too long\)"),
     ]
@@ -748,7 +821,7 @@ def test_places_and_formats_that_cannot_be_written_are_refused(tmp_path: Path) -
     for quality in (0, 101):
         with pytest.raises(OutputError, match=f"cannot be written with quality {quality}: choose 1 to 100"):
             encode(picture, "png", quality=quality)
-    with pytest.raises(OutputError, match="the format bmp cannot be written: choose one of jpg, png, tiff, webp"):
+    with pytest.raises(OutputError, match="the format bmp cannot be written: choose one of jpg, png, tiff, webp, avif"):
         encode(picture, "bmp")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
 

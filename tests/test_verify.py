@@ -12,6 +12,7 @@ import pytest
 from colorcapsnet import color, pictures
 from colorcapsnet.pictures import Picture
 from colorcapsnet.verify import pairs, verify
+from tests import heic
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.png"
 
@@ -34,6 +35,7 @@ def saved(array, path, **how):
 
 @pytest.mark.parametrize(("dtype", "name", "how"), [
     (np.uint8, "c.png", {}), (np.uint8, "c.tif", {}), (np.uint8, "c.webp", {"lossless": True}),
+    (np.uint8, "c.avif", {"lossless": True}),
     (np.uint16, "c.png", {}), (np.uint16, "c.tif", {}),
 ])  # fmt: skip
 def test_formats_without_loss_keep_every_code_and_one_changed_code_is_found(dtype, name, how, tmp_path):
@@ -62,7 +64,41 @@ def test_jpeg_may_be_off_as_the_gray_picture_alone_is(quality, tmp_path):
     assert "within" in verdict.message
 
 
-@pytest.mark.parametrize("name", ["c.jpg", "c.webp"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_lossy_avif_may_be_off_as_the_gray_picture_alone_is(dtype, tmp_path):
+    gray = gray_sample(dtype)
+    verdict = verify(saved(gray, tmp_path / "g.png"), saved(colored(gray), tmp_path / "c.avif"))
+    assert verdict.kept
+    assert verdict.mean > 0
+    assert "within" in verdict.message
+
+
+def test_of_an_avif_with_all_that_travels_beside_pixels_every_code_is_proved(tmp_path):
+    gray = gray_sample(np.uint8)
+    carried = pictures.read(heic.ROTATED).metadata
+    for alpha in (None, gray):
+        picture = Picture(colored(gray), alpha, carried)
+        picture.save(tmp_path / "c.avif", lossless=True, overwrite=True)
+        source = saved(gray, tmp_path / "g.png", overwrite=True)
+        assert "every gray code is kept" in verify(source, tmp_path / "c.avif").message
+        saved(gray ^ 1, source, overwrite=True)
+        assert "of the gray codes changed" in verify(source, tmp_path / "c.avif").message
+
+
+def test_a_large_profile_hides_no_loss_from_the_proof(tmp_path):
+    gray = gray_sample(np.uint8)
+    rgb = colored(gray)
+    rgb[0, 0] = rgb[0, 0] ^ 64
+    srgb = bytes(pictures.pyvips.Operation.call("profile_load", "srgb")) + bytes(9000)
+    large = len(srgb).to_bytes(4, "big") + srgb[4:]
+    for name in ("c.webp", "c.avif"):
+        picture = Picture(rgb, metadata=pictures.Metadata(icc=large))
+        picture.save(tmp_path / name, lossless=True)
+        assert len(pictures.read(tmp_path / name).metadata.icc) == len(large)
+        assert "of the gray codes changed" in verify(saved(gray, tmp_path / f"{name}.png"), tmp_path / name).message
+
+
+@pytest.mark.parametrize("name", ["c.jpg", "c.webp", "c.avif"])
 def test_lightness_that_was_redrawn_is_caught_behind_lossy_formats(name, tmp_path):
     gray = gray_sample(np.uint8)
     source, brighter = saved(gray, tmp_path / "g.png"), np.clip(gray.astype(int) + 6, 0, 255).astype(np.uint8)
