@@ -43,6 +43,7 @@ wheel: $(DEV)/ready
 bench: $(DEV)/ready
 	$(DEV)/bin/python -m benchmarks.training_step
 	$(DEV)/bin/python -m benchmarks.colorizing
+	$(DEV)/bin/python -m benchmarks.folder
 
 clean:
 	rm -rf .venv build dist out *.egg-info

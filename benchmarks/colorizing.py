@@ -4,6 +4,9 @@ Whole photographs: a picture of 2040x1400 pixels from gray array to color array,
 to a JPEG as the command does it, a process of its own with its peak memory; each beside decoding and encoding the same
 picture, nothing else, in the same rounds.
 
+The command: ``--help``, and a JPEG of 2 megapixels from start to exit; where its time goes is told by a process that
+does the same steps and looks at the clock.
+
 The published network: the 2040x1400 picture with patches side by side (stride 9). Its rate counts 5.3 million
 multiply-adds a patch, whatever algebra saves, and stands beside the rate of a float32 matrix product measured in the
 same rounds. Memory is the peak of a whole process of its own for each size.
@@ -19,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,10 +34,10 @@ from colorcapsnet import Colorizer, Picture, color, evaluate, pictures, scale, z
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "coffee.png"
 HEIGHT, WIDTH = 1400, 2040
-LARGE = (4000, 6000)
+LARGE, SMALL = (4000, 6000), (1200, 1672)
 GRAIN = 4  # standard deviation in codes: an enlarged sample alone would be too easy for JPEG
 OPERATIONS = 2 * 5.3e6  # of a patch
-ROUNDS = 5
+ROUNDS, RUNS = 5, 9
 SIZES = ((1000, 2000), (2000, 4000), (4000, 6000))
 PEAK = """
 import sys
@@ -53,6 +57,26 @@ import sys
 from colorcapsnet import pictures
 pictures.write(pictures.read(sys.argv[1]), sys.argv[2], overwrite=True)
 """
+STEPS = """
+import sys, time
+moments = [float(sys.argv[1])]
+done = lambda: moments.append(time.time())
+from colorcapsnet import cli, decide, pictures
+from colorcapsnet.colorizer import Colorizer
+done()
+colorizer = Colorizer(sys.argv[4])
+done()
+picture = pictures.read(sys.argv[2])
+done()
+canvas = colorizer.open(picture)
+done()
+colored = canvas.color()
+done()
+colored.save(sys.argv[3], overwrite=True)
+done()
+print(*(after - before for before, after in zip(moments, moments[1:])))
+"""
+STEP_NAMES = ("start and imports", "load the network", "decode", "look", "paint, enlarge, merge", "encode", "exit")
 
 
 def process(*arguments: object) -> tuple[float, float]:
@@ -60,6 +84,36 @@ def process(*arguments: object) -> tuple[float, float]:
     command = [sys.executable, "-c", LAUNCH, sys.executable, *map(str, arguments)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     return float(told[-2]), int(told[-1]) * 1024 / 1e6
+
+
+def steps(source: Path, target: Path, model: str) -> list[float]:
+    """Seconds of each step of one command, from the start of its process to the end."""
+    began = time.time()
+    command = [sys.executable, "-c", STEPS, str(began), str(source), str(target), model]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    took = [float(each) for each in told.split()]
+    return [*took, time.time() - began - sum(took)]
+
+
+def command_line(model: str) -> None:
+    """Measure what a person waits for: the help, and one picture of 2 megapixels."""
+    commands: dict[str, list[float]] = {"colorcapsnet --help": [], "colorcapsnet colorize": []}
+    took: list[list[float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "in.jpg"), Path(folder, "out.jpg")
+        photograph(*SMALL).save(source)
+        for _ in range(RUNS):
+            commands["colorcapsnet --help"].append(process("-m", "colorcapsnet", "--help")[0])
+            whole = ("-m", "colorcapsnet", "colorize", source, "-o", target, "--model", model, "--force")
+            commands["colorcapsnet colorize"].append(process(*whole)[0])
+            took.append(steps(source, target, model))
+    print(f"the command, a JPEG of {SMALL[1]}x{SMALL[0]}, from start to exit")
+    for name, times in commands.items():
+        print(f"  {name:28} {spread(times, 2)} s")
+    together = statistics.median(map(sum, took))
+    for name, times in zip(STEP_NAMES, zip(*took, strict=True), strict=True):
+        share = statistics.median(times) / together
+        print(f"    {name:26} {spread([*times], 3)} s, {share:4.0%}")
 
 
 def photograph(height: int, width: int) -> Picture:
@@ -169,6 +223,7 @@ def main() -> None:
     print(f"commit    {commit()}")
     print(f"hardware  {processor()}")
     if sees_all:
+        command_line(told.model)
         measured = whole_photographs(told.model)
         if told.json:
             evaluate.save_json({"benchmarks": measured}, told.json)

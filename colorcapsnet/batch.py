@@ -30,7 +30,8 @@ from colorcapsnet.provenance import stamped
 Advance: TypeAlias = Callable[[float], None]
 Status: TypeAlias = Literal["done", "skipped", "failed"]
 
-PICTURES_AT_ONCE = 2
+PICTURES_AT_ONCE = min(os.cpu_count() or 1, 8) + 2
+"""One a core, and two that wait for the disk; beyond that, memory counts."""
 
 
 class Colorizes(Protocol):
@@ -318,6 +319,16 @@ def left(jobs: Sequence[Job], *, overwrite: bool = False) -> list[Job]:
     return [job for job in jobs if overwrite or not _is_there(job.target)]
 
 
+def threads(count: int, at_once: int) -> int | None:
+    """How many threads one picture shall use: one where other pictures keep the cores busy, else all (None).
+
+    Args:
+        count: of the pictures.
+        at_once: how many of them are worked on at once.
+    """
+    return 1 if count > at_once >= (os.cpu_count() or 1) else None
+
+
 def colorize_all(
     jobs: Sequence[Job],
     colorizer: Colorizes,
@@ -329,7 +340,7 @@ def colorize_all(
 ) -> list[Outcome]:
     """Every job to its outcome, in the order of the jobs, with a bar; see :func:`colorize_one`.
 
-    ``at_once`` pictures are in memory: while the network sees one, the next is decoded or the last encoded.
+    ``at_once`` pictures are in memory; give the colorizer :func:`threads` that fit them.
 
     Raises:
         KeyboardInterrupt: after the pictures that were begun; the same jobs again go on from there.

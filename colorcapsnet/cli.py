@@ -79,7 +79,7 @@ def main() -> None:
               "by path below the folder ('box1/*'); may be repeated.")  # fmt: skip
 @click.option("--skip", multiple=True, metavar="PATTERN", help="Leave out pictures that match; may be repeated.")
 @click.option("--no-provenance", is_flag=True, help="Do not write into the metadata what colored the picture.")
-@click.option("--jobs", "at_once", type=click.IntRange(1), help="Pictures in memory at once; 2 by default.")
+@click.option("--jobs", "at_once", type=click.IntRange(1), help="Pictures at once; by default 2 and one a core.")
 @click.option("--report", "report_file", type=_FILE, metavar="FILE.json", help="Write what became of each picture.")
 @click.option("--dry-run", is_flag=True, help="Say which files would be written, and stop.")
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
@@ -164,12 +164,11 @@ def colorize(
             for path in (job.target, *asked.files):
                 click.echo(f"{click.format_filename(job.source)} -> {click.format_filename(path)}")
         return
-    colorizer = _colorizer(model, as_published, stride)
+    at_once = at_once or batch.PICTURES_AT_ONCE
+    colorizer = _colorizer(model, as_published, stride, batch.threads(len(jobs), at_once))
     decided = decide.with_decisions(colorizer, hints, asked, overwrite=force)
     told = None if no_provenance else _provenance(colorizer, hints, candidates and (seed or 0), chroma_only)
-    outcomes = batch.colorize_all(
-        jobs, decided, strength=hints.strength, overwrite=force, told=told, at_once=at_once or batch.PICTURES_AT_ONCE
-    )
+    outcomes = batch.colorize_all(jobs, decided, strength=hints.strength, overwrite=force, told=told, at_once=at_once)
     if report_file:
         batch.write_report(outcomes, report_file, command=_command(), told=told)
     for outcome in outcomes:
@@ -181,12 +180,12 @@ def colorize(
         sys.exit(1)
 
 
-def _colorizer(model: str | None, as_published: bool, stride: int | None) -> Colorizer:
+def _colorizer(model: str | None, as_published: bool, stride: int | None, threads: int | None = None) -> Colorizer:
     from colorcapsnet import zoo
     from colorcapsnet.colorizer import Colorizer
 
     try:
-        return Colorizer(model or zoo.DEFAULT, as_published=as_published, stride=stride)
+        return Colorizer(model or zoo.DEFAULT, as_published=as_published, stride=stride, threads=threads)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

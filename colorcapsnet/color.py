@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 Float: TypeAlias = NDArray[np.floating[Any]]
 Codes: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
-_STRIP = 64  # rows worked on at once
+_STRIP, _PIXELS = 64, 2**16  # worked on at once: so many rows, or as many as make so many pixels
 _MARGIN = 0.49  # a code whose lightness lies this close to the gray's comes back as that gray under any rounding
 
 # linear sRGB -> XYZ, ITU-R BT.709 primaries, with the digits that OpenCV and scikit-image use
@@ -62,7 +62,7 @@ def gray(rgb: Codes) -> Codes:
     if rgb.ndim == 2:
         return rgb
     out = np.empty(rgb.shape[:2], rgb.dtype)
-    for rows in _strips(rgb.shape[0]):
+    for rows in _strips(rgb.shape):
         red, green, blue = (rgb[rows, :, channel].astype(np.uint32) for channel in range(3))
         out[rows] = (299 * red + 587 * green + 114 * blue + 500) // 1000
     return cast(Codes, out)
@@ -84,7 +84,7 @@ def srgb_to_lab(rgb: NDArray[Any]) -> Float:
     """
     flat = rgb.reshape(-1, *rgb.shape[-2:]) if rgb.ndim != 3 else rgb
     lab = np.empty(flat.shape, np.float32)
-    for rows in _strips(flat.shape[0]):
+    for rows in _strips(flat.shape):
         lab[rows] = _lab_of(_linear(flat[rows]))
     return lab.reshape(rgb.shape)
 
@@ -102,7 +102,7 @@ def lab_to_srgb(lab: NDArray[Any]) -> Float:
     """
     flat = lab.reshape(-1, *lab.shape[-2:]) if lab.ndim != 3 else lab
     rgb = np.empty(flat.shape, np.float32)
-    for rows in _strips(flat.shape[0]):
+    for rows in _strips(flat.shape):
         part = flat[rows].astype(np.float32)
         light = _light_of((part[..., 0] + 16) / 116, part[..., 1:])
         rgb[rows] = _encode_light(np.clip(light, 0, 1, out=light))
@@ -161,7 +161,7 @@ def merge(codes: Codes, ab: Float) -> Codes:
         ``(H, W, 3)`` sRGB of the type of ``codes``.
     """
     out = np.empty((*codes.shape, 3), codes.dtype)
-    for rows in _strips(codes.shape[0]):
+    for rows in _strips(codes.shape):
         out[rows] = _merge_strip(codes[rows], ab[rows].astype(np.float32, copy=False))
     return cast(Codes, out)
 
@@ -179,7 +179,7 @@ def gray_of(rgb: Codes) -> Codes:
         return rgb
     top = np.iinfo(rgb.dtype).max
     out = np.empty(rgb.shape[:2], rgb.dtype)
-    for rows in _strips(rgb.shape[0]):
+    for rows in _strips(rgb.shape):
         light = np.clip(_luminance(rgb[rows]), 0, 1)
         out[rows] = np.rint(from_linear(light) * top)
     return cast(Codes, out)
@@ -196,15 +196,17 @@ def in_gamut(lightness: Float, ab: Float) -> Float:
         ``(H, W, 2)`` float32; colors that were inside are unchanged.
     """
     out = np.array(ab, np.float32)
-    for rows in _strips(lightness.shape[0]):
+    for rows in _strips(lightness.shape):
         fy = (lightness[rows].astype(np.float32) + 16) / 116
         outside = _outside(_light_of(fy, out[rows]))
         out[rows][outside] = _shrink_chroma(fy[outside], out[rows][outside])
     return out
 
 
-def _strips(height: int) -> Iterator[slice]:
-    return (slice(top, min(top + _STRIP, height)) for top in range(0, height, _STRIP))
+def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
+    height, width = shape[:2]
+    step = max(_STRIP, _PIXELS // max(width, 1))
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))
 
 
 def _look_up(codes: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:

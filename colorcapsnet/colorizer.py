@@ -425,8 +425,9 @@ class Canvas:
             return rows
 
         step = max(1, _PIXELS_AT_ONCE // width)
+        strips = [slice(top, min(top + step, height)) for top in range(0, height, step)]
         with ThreadPoolExecutor(self.colorizer.threads) as pool:
-            for rows in pool.map(merge, [slice(top, min(top + step, height)) for top in range(0, height, step)]):
+            for rows in (pool.map if len(strips) > 1 else map)(merge, strips):
                 if advance:
                     advance((rows.stop - rows.start) / height)
         return self.picture.with_color(rgb)

@@ -619,3 +619,11 @@ def test_jobs_and_outcomes_travel_to_other_processes():
     assert pickle.loads(pickle.dumps(outcome)) == outcome
     assert outcome.seconds > 0
     assert pickle.loads(pickle.dumps(batch.colorize_one)) is batch.colorize_one
+
+
+@pytest.mark.parametrize(
+    ("count", "at_once", "threads"), [(1, 6, None), (6, 6, None), (7, 6, 1), (9, 2, None), (9, 1, None), (9, 4, 1)]
+)
+def test_a_picture_has_one_thread_where_others_keep_the_cores_busy_and_else_all(monkeypatch, count, at_once, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert batch.threads(count, at_once) == threads

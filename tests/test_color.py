@@ -141,3 +141,14 @@ def test_sixteen_bits_become_the_nearest_eight_and_eight_stay():
 
 def test_empty_pictures_stay_empty():
     assert color.merge(np.zeros((0, 4), np.uint8), np.zeros((0, 4, 2), np.float32)).shape == (0, 4, 3)
+
+
+@pytest.mark.parametrize("height", [1, 64, 65, 200])
+def test_strips_are_the_whole(monkeypatch, height):
+    rng = np.random.default_rng(height)
+    gray = rng.integers(0, 256, (height, 7), np.uint8)
+    ab = rng.uniform(-60, 60, (height, 7, 2)).astype(np.float32)
+    whole = color.merge(gray, ab)
+    monkeypatch.setattr(color, "_PIXELS", 0)
+    assert np.array_equal(color.merge(gray, ab), whole)
+    assert np.array_equal(color.gray_of(whole), gray)
