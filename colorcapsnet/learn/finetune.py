@@ -1,7 +1,8 @@
 """A network of one's own: the one that ships goes on learning from somebody's folder of photographs.
 
-A part of the folder is held out by hash, never learnt from and kept as files, to score the result on. Of the others,
-one in five says when to stop; the rest teach. Everything lies in one folder, and a run that was stopped goes on::
+What each capsule paints is taught; what it sees stays. A part of the folder is held out by hash, never learnt from and
+kept as files, to score the result on. Of the others, one in five says when to stop; the rest teach. Everything lies in
+one folder, and a run that was stopped goes on::
 
     held      the held part
     shards    the others, prepared
@@ -30,17 +31,18 @@ FEWEST = 20  # to learn from
 STOPPING = 5  # 1 in so many of the others says when to stop
 JUDGED = 64  # photographs, at most, that say so
 
+BATCH = 48  # few photographs teach little: what a small batch says of them is mostly noise
+
 SCHEDULE = Schedule(
-    steps=600,
-    rate=1.5e-4,
-    encoder_rate=1e-4,
-    rise=50,
-    fall=0.7,
+    steps=200,
+    rate=5e-4,
+    rise=5,
     ramp=0,
-    average=0.99,
+    average=0.8,
     pressures=Pressures(entropy=0.005, local=0.5),
-    validate=50,
-    patience=6,
+    validate=5,
+    patience=8,
+    learns="entities.colors",
 )
 
 
@@ -111,7 +113,7 @@ def sets_of(tuning: Finetuning, jobs: int | None = None) -> tuple[Mixture, Pictu
             f"{tuning.photographs} leaves {len(teaching)} photographs in color to learn from: give {2 * FEWEST} or more"
         )
     side = tuning.card.size
-    portion = Portion(share=1, sets=(("own", 1.0),), crop=side, batch=12)
+    portion = Portion(share=1, sets=(("own", 1.0),), crop=side, batch=BATCH)
     judges = validation_pictures(Part(whole, stopping), JUDGED, side)
     return Mixture((portion,), {"own": Part(whole, teaching)}), {"own": judges}
 
@@ -154,5 +156,8 @@ def run(tuning: Finetuning, sets: tuple[Mixture, Pictures], folder: Path, name: 
         license=before.license,
         limits=before.limits,
         paint=before.paint,
+        losses=[
+            {name: value for name, value in look.items() if name != train_photographs.EACH} for look in card.losses
+        ],
     ).save(network.with_suffix(".json"))
     return network

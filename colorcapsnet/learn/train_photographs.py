@@ -37,6 +37,7 @@ from colorcapsnet.learn.photographs import Mixture
 from colorcapsnet.learn.train import Estimate, Keeper, keep_lines
 
 BEST = "best.safetensors"
+EACH = "each"  # picture's skill, in the history of a run that stops early
 LOG_EVERY = 100  # steps
 AHEAD = 4  # batches made before they are needed
 
@@ -65,6 +66,7 @@ class Schedule:
         checkpoint_minutes: how often the newest state is saved.
         patience: validations without a gain after which a run stops early, with the best state; None: it goes to its
             end, with the last one.
+        learns: the part of the network that learns, by the beginning of its parameters' names; all by default.
     """
 
     steps: int
@@ -80,6 +82,7 @@ class Schedule:
     validate: int = 1000
     checkpoint_minutes: float = 3.0
     patience: int | None = None
+    learns: str = ""
 
     def rate_at(self, step: int) -> float:
         """The rate at a step, as a share of the highest."""
@@ -180,8 +183,12 @@ def train(
 
 def _judge(run: Run, validation: Pictures, folder: Path) -> None:
     """Validate the averaged weights; of a run that stops early, keep them if they are the best so far."""
-    run.history.append({"step": run.step} | validate(averaged(run), validation, bf16=run.schedule.bf16))
-    if run.schedule.patience is not None and _best(run.history) == len(run.history) - 1:
+    found = skills(averaged(run), validation, bf16=run.schedule.bf16)
+    run.history.append({"step": run.step} | summary(found))
+    if run.schedule.patience is None:
+        return
+    run.history[-1][EACH] = [round(skill, 4) for of_set in found.values() for skill in of_set]
+    if _best(run.history) == len(run.history) - 1:
         checkpoints.save(run.checkpoint(), folder / BEST)
 
 
@@ -191,9 +198,9 @@ def _tired(run: Run) -> bool:
 
 
 def _best(history: list[dict[str, Any]]) -> int:
-    """Which validation had the highest skill, mean over sets; of equal ones the first."""
-    skills = [np.mean([value["skill"] for name, value in said.items() if name != "step"]) for said in history]
-    return int(np.argmax(skills))
+    """Which validation gained most for sure over the first: the mean over pictures, less its standard error."""
+    gains = np.array([said[EACH] for said in history]) - history[0][EACH]
+    return int(np.argmax(gains.mean(axis=1) - gains.std(axis=1) / math.sqrt(gains.shape[1])))
 
 
 def step(run: Run, batch: Batch) -> dict[str, float]:
@@ -228,21 +235,27 @@ def autocast(bf16: bool) -> Any:  # noqa: ANN401
 
 
 @torch.no_grad()
-def validate(model: DeepColorCapsNet, validation: Pictures, *, bf16: bool) -> dict[str, Any]:
-    """Skill at the cells, in dB over gray, by set: its mean over pictures and its tenth percentile."""
+def skills(model: DeepColorCapsNet, validation: Pictures, *, bf16: bool) -> dict[str, list[float]]:
+    """Skill at the cells, in dB over gray, of every picture of every set."""
     model.eval()
-    skills: dict[str, Any] = {}
-    for name, pictures in validation.items():
-        skill = []
-        for gray, lab in pictures:
-            truth = torch.from_numpy(lab)[None]
-            with autocast(bf16):
-                found = model.ab(torch.from_numpy(gray)[None].float() / 255).float()
-            gain = deep.log_error(torch.zeros_like(found), truth) - deep.log_error(found, truth)
-            skill.append(10 / math.log(10) * gain.item())
-        skills[name] = {"skill": float(np.mean(skill)), "p10": float(np.percentile(skill, 10))}
+
+    def skill(gray: NDArray[Any], lab: NDArray[Any]) -> float:
+        truth = torch.from_numpy(lab)[None]
+        with autocast(bf16):
+            found = model.ab(torch.from_numpy(gray)[None].float() / 255).float()
+        gain = deep.log_error(torch.zeros_like(found), truth) - deep.log_error(found, truth)
+        return 10 / math.log(10) * gain.item()
+
+    found = {name: [skill(*picture) for picture in pictures] for name, pictures in validation.items()}
     model.train()
-    return skills
+    return found
+
+
+def summary(found: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Of each set, the mean skill and its tenth percentile."""
+    return {
+        name: {"skill": float(np.mean(skill)), "p10": float(np.percentile(skill, 10))} for name, skill in found.items()
+    }
 
 
 def estimate(config: DeepConfig, schedule: Schedule, mixture: Mixture, *, begin_from: Path | None = None) -> Estimate:
@@ -287,7 +300,7 @@ def of_checkpoint(path: Path) -> tuple[DeepColorCapsNet, Checkpoint]:
     return load(DeepConfig(**saved.config), saved.model | saved.averaged), saved
 
 
-def _begin(name: str, config: DeepConfig, schedule: Schedule, data: str, begin_from: Path | None) -> Run:
+def _begin(recipe: str, config: DeepConfig, schedule: Schedule, data: str, begin_from: Path | None) -> Run:
     torch.manual_seed(schedule.seed)
     if begin_from is None:
         model = config.build()
@@ -295,15 +308,17 @@ def _begin(name: str, config: DeepConfig, schedule: Schedule, data: str, begin_f
     else:
         model = _taken_over(begin_from, config)
     model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and name.startswith(schedule.learns))
     encoder = [parameter for parameter in model.encoder.parameters() if parameter.requires_grad]
-    others = [p for part, p in model.named_parameters() if not part.startswith("encoder.")]
+    others = [p for part, p in model.named_parameters() if p.requires_grad and not part.startswith("encoder.")]
     groups = [
         {"params": others, "highest": schedule.rate},
         {"params": encoder, "highest": schedule.encoder_rate},
     ]
     optimizer = torch.optim.AdamW(groups, schedule.rate, weight_decay=0.01, fused=True)
     first = {part: p.detach().clone() for part, p in model.named_parameters() if p.requires_grad}
-    return Run(model, optimizer, schedule, name, data, first)
+    return Run(model, optimizer, schedule, recipe, data, first)
 
 
 def _taken_over(path: Path, config: DeepConfig) -> DeepColorCapsNet:

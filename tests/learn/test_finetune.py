@@ -118,14 +118,12 @@ def test_a_person_teaches_a_network_their_own_photographs(network, photographs, 
 def test_an_estimate_trains_nothing(network, photographs, tmp_path):
     result = call(photographs, "--model", network, "--estimate", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert "own: at most 600 steps, about" in result.output
+    assert "own: at most 200 steps, about" in result.output
     assert not (tmp_path / "out/own-work/run").exists()
 
 
 def test_where_nothing_is_gained_nothing_is_written(network, photographs, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        finetune, "SCHEDULE", replace(finetune.SCHEDULE, rate=0, encoder_rate=0, validate=1, patience=2)
-    )
+    monkeypatch.setattr(finetune, "SCHEDULE", replace(finetune.SCHEDULE, rate=0, validate=1, patience=2))
     result = call(photographs, "--model", network, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "gained nothing" in result.output

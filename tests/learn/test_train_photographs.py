@@ -95,9 +95,8 @@ def test_a_run_logs_validates_and_keeps_averaged_weights(sets, tmp_path, monkeyp
     assert [line["step"] for line in lines if "error" in line] == [1, 2, 3, 4]
     assert [entry["step"] for entry in final.history] == [2, 4]
     averaged = train_photographs.load(CONFIG, final.model | final.averaged)
-    assert final.history[-1]["same"] == pytest.approx(
-        train_photographs.validate(averaged, sets[1], bf16=False)["same"], abs=1e-4
-    )
+    found = train_photographs.summary(train_photographs.skills(averaged, sets[1], bf16=False))
+    assert final.history[-1]["same"] == pytest.approx(found["same"], abs=1e-4)
     learnt = [name for name in final.averaged if not torch.equal(final.averaged[name], final.model[name])]
     assert learnt
     assert not any(name.startswith("encoder.stages.0") for name in final.averaged)
@@ -285,10 +284,15 @@ def test_another_routing_takes_over_all_that_both_have(sets, tmp_path):
     assert all(torch.equal(second.model[name], first.averaged[name]) for name in common)
 
 
+def tell(monkeypatch, *skills):
+    """Let validation find these, one after another: the skills of as many pictures as there are."""
+    told = iter(skills)
+    monkeypatch.setattr(train_photographs, "skills", lambda *_, **__: {"same": list(next(told))})
+
+
 def test_a_run_that_stops_early_ends_with_its_best_state(sets, tmp_path, monkeypatch):
-    """Skills told beforehand: it begins at 1, gains at steps 1 and 3, and two validations without a gain are enough."""
-    told = iter([1.0, 1.5, 1.4, 2.0, 1.9, 1.8, 9.0])
-    monkeypatch.setattr(train_photographs, "validate", lambda *_, **__: {"same": {"skill": next(told), "p10": 0.0}})
+    """It begins at 1, gains at steps 1 and 3, and two validations without a gain are enough."""
+    tell(monkeypatch, *([skill] for skill in (1.0, 1.5, 1.4, 2.0, 1.9, 1.8, 9.0)))
     schedule = replace(SCHEDULE, steps=20, validate=1, patience=2)
     best = run(sets, tmp_path / "run", schedule)
     assert best.loop["step"] == 3
@@ -296,20 +300,34 @@ def test_a_run_that_stops_early_ends_with_its_best_state(sets, tmp_path, monkeyp
     assert checkpoints.load(tmp_path / "run/last.safetensors").loop["step"] == 5
 
 
+def test_a_sure_gain_is_better_than_a_larger_one_on_a_few(sets, tmp_path, monkeypatch):
+    """Paired with the first, picture by picture: 0.5 on all, then 2 on one and 0.2 on three, whose error is 0.4."""
+    tell(monkeypatch, [1, 2, 3, 4], [1.5, 2.5, 3.5, 4.5], [3, 2.2, 3.2, 4.2], [1, 2, 3, 4])
+    assert run(sets, tmp_path / "run", replace(SCHEDULE, validate=1, patience=2)).loop["step"] == 1
+
+
 def test_where_nothing_is_gained_the_beginning_is_what_is_kept(sets, tmp_path, monkeypatch):
-    told = iter([1.0, 0.9, 0.8])
-    monkeypatch.setattr(train_photographs, "validate", lambda *_, **__: {"same": {"skill": next(told), "p10": 0.0}})
+    tell(monkeypatch, [1.0], [0.9], [0.8])
     best = run(sets, tmp_path / "run", replace(SCHEDULE, validate=1, patience=2))
     assert best.loop["step"] == 0
 
 
 def test_a_finished_early_run_stays_as_it_is(sets, tmp_path, monkeypatch):
-    told = iter([1.0, 0.9, 0.8])
-    monkeypatch.setattr(train_photographs, "validate", lambda *_, **__: {"same": {"skill": next(told), "p10": 0.0}})
+    tell(monkeypatch, [1.0], [0.9], [0.8])
     schedule = replace(SCHEDULE, validate=1, patience=2)
     first = run(sets, tmp_path / "run", schedule)
     again = run(sets, tmp_path / "run", schedule)
     assert again.history == first.history
+
+
+@pytest.mark.medium
+def test_of_a_network_that_learns_in_part_the_rest_stays_as_it_was(sets, tmp_path):
+    run(sets, tmp_path / "first")
+    schedule = replace(SCHEDULE, learns="entities.colors")
+    first = checkpoints.load(tmp_path / "first/last.safetensors").averaged
+    second = run(sets, tmp_path / "b", schedule, begin_from=tmp_path / "first/last.safetensors").model
+    changed = {name for name, values in first.items() if not torch.equal(values, second[name])}
+    assert changed == {f"entities.colors.{name}" for name in ("inner", "inner_bias", "outer", "bias")}
 
 
 def test_another_network_cannot_begin_a_run(sets, tmp_path):
@@ -345,9 +363,9 @@ def test_validation_measures_decibels_over_gray_in_srgb(sets):
         rgb, truth = (color.lab_to_srgb(np.moveaxis(lab * [[[1]], [[by]], [[by]]], 0, -1)) for by in (share, 1))
         return np.square(rgb - truth).mean() + deep.EPSILON
 
-    found = train_photographs.validate(Halfway(), {"same": pictures}, bf16=False)
+    found = train_photographs.skills(Halfway(), {"same": pictures}, bf16=False)
     expected = [10 * np.log10(error(lab, 0) / error(lab, 0.5)) for _, lab in pictures]
-    assert found["same"]["skill"] == pytest.approx(np.mean(expected), abs=0.01)
+    assert found["same"] == pytest.approx(expected, abs=0.01)
 
 
 def test_perfect_colors_gain_most_gray_gains_nothing_and_wrong_colors_lose(sets):
@@ -370,7 +388,8 @@ def test_perfect_colors_gain_most_gray_gains_nothing_and_wrong_colors_lose(sets)
             return torch.from_numpy(pictures[0][1])[None, 1:] / deep.UNIT * next(self.shares)
 
     def skill(*shares):
-        return train_photographs.validate(Colors(*shares), {"one": pictures[: len(shares)]}, bf16=False)["one"]
+        found = train_photographs.skills(Colors(*shares), {"one": pictures[: len(shares)]}, bf16=False)
+        return train_photographs.summary(found)["one"]
 
     assert skill(0.0) == {"skill": 0, "p10": 0}
     rgb, pale = (
