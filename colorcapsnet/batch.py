@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain, islice
 from pathlib import Path
-from typing import Literal, NoReturn, Protocol, TypeAlias
+from typing import Literal, NoReturn, Protocol, TypeAlias, cast
 
 from colorcapsnet import pictures, progress
 from colorcapsnet.errors import ColorCapsNetError, OutputError, PictureError
@@ -280,19 +281,53 @@ def colorize_one(
     try:
         if not overwrite and _is_there(job.target):
             return Outcome(job, "skipped", "already there")
-        picture = pictures.read(job.source)
-        if told is not None:
-            picture = stamped(picture, told)
-        colored = colorizer.colorize(picture, advance, strength)
+        found, gray = in_color(job.source, SUFFIXES.get(job.target.suffix.lower()), colorizer, strength, told, advance)
+        first, others = next(found), cast("Iterator[Picture]", found)
         _make_folder(job.target.parent)
-        colored.save(job.target, overwrite=overwrite)
-        message = f"only the first of its {picture.pages} pages" if picture.pages > 1 else ""
+        if isinstance(first, Picture):
+            written = pictures.write_pages(chain([first], others), job.target, overwrite=overwrite)
+        else:
+            written = 1
+            first.save(job.target, overwrite=overwrite)
+        message = f"only the first of its {gray.pages} pages" if written < gray.pages else ""
         status = "done"
     except ColorCapsNetError as problem:
         message = str(problem)
     except Exception as problem:
         message = " ".join(f"{type(problem).__name__}: {problem}".split()).removesuffix(":")
     return Outcome(job, status, message, time.perf_counter() - began)
+
+
+def in_color(
+    source: Path | bytes,
+    format: str | None,
+    colorizer: Colorizes,
+    strength: float = 1.0,
+    told: Mapping[str, str] | None = None,
+    advance: Advance | None = None,
+) -> tuple[Iterator[Picture | Chroma], Picture]:
+    """The pages of a picture in color, each when it is taken: all those of a TIFF for a TIFF, else the first.
+
+    Args:
+        source: the picture.
+        format: what the pages will be written as; None for the source's own.
+        colorizer, strength, told, advance: as in :func:`colorize_one`.
+
+    Returns:
+        The pages, and the first of them as it was read.
+
+    Raises:
+        MissingExtra, PictureError: as :func:`pictures.read_pages`; other errors come with the pages.
+    """
+    pages = pictures.read_pages(source)
+    first = next(pages)
+    count = first.pages if first.format == "tiff" and format in (None, "tiff") else 1
+
+    def color(picture: Picture) -> Picture | Chroma:
+        stamp = picture if told is None else stamped(picture, told)
+        return colorizer.colorize(stamp, advance and (lambda share: advance(share / count)), strength)
+
+    return map(color, chain([first], islice(pages, count - 1))), first
 
 
 def _is_there(target: Path) -> bool:

@@ -214,23 +214,25 @@ def _through_pipe(
     force: bool,
 ) -> None:
     """One picture from standard input, or to standard output, or both."""
-    from colorcapsnet import pictures
+    from colorcapsnet import batch, pictures
     from colorcapsnet.errors import OutputError, PictureError
-    from colorcapsnet.provenance import stamped
 
     content = sys.stdin.buffer.read() if source == _PIPE else None
     if content == b"":
         raise PictureError("nothing came through the pipe: give a whole picture on standard input")
-    picture = pictures.read(source if content is None else content)
-    stamp = picture if told is None else stamped(picture, told)
-    colored = cast("pictures.Picture", colorizer.colorize(stamp, None, strength))
+    given = source if content is None else content
+    named = to if output in (None, _PIPE) else to or pictures.SUFFIXES.get(output.suffix.lower())
+    found, first = batch.in_color(given, named, colorizer, strength, told)
+    colored = cast("Iterator[pictures.Picture]", found)
+    kind = named or (first.format if first.format in pictures.FORMATS else "png")
+    if first.pages > 1 and not first.format == kind == "tiff":
+        click.echo(f"only the first of {first.pages} pages", err=True)
     if output not in (None, _PIPE):
-        colored.save(output, format=to, overwrite=force)
+        pictures.write_pages(colored, output, format=to, overwrite=force)
         click.echo(click.format_filename(output))
         return
-    kind = to or (picture.format if picture.format in pictures.FORMATS else "png")
     try:
-        sys.stdout.buffer.write(pictures.encode(colored, kind))
+        sys.stdout.buffer.write(pictures.encode_pages(colored, str(kind)))
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         sys.stdout = None  # Python would try to flush it once more, and say so

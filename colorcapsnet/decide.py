@@ -81,7 +81,8 @@ def plan(
         overwrite: accept files that are there already.
 
     Raises:
-        HintError: what is asked for makes sense for one picture only, and there are more.
+        HintError: what is asked for makes sense for one picture only, and there are more, or pages of a TIFF.
+        PictureError: the picture is a damaged TIFF.
         OutputError: see :func:`refuse_losses`.
     """
     wanted = {
@@ -92,9 +93,11 @@ def plan(
     }
     if not any(wanted.values()):
         return jobs, Asked(chroma_only=chroma_only)
+    asking = next(name for name, value in wanted.items() if value)
     if not alone:
-        asking = next(name for name, value in wanted.items() if value)
         raise HintError(f"{asking} are for one picture: give one file, not a folder or several")
+    if SUFFIXES.get(jobs[0].target.suffix.lower()) == "tiff":
+        _refuse_pages(asking, str(jobs[0].source), pictures.page_count(jobs[0].source))
     (job,), asked = jobs, Asked((), None, seed, confidence, capsules, chroma_only)
     if candidates is not None:
         target = job.target
@@ -103,6 +106,11 @@ def plan(
         job = replace(job, target=files[0])
     refuse_losses(job.source, [job.target, *asked.files], overwrite=overwrite)
     return [job], asked
+
+
+def _refuse_pages(asking: str, name: str, pages: int) -> None:
+    if pages > 1:
+        raise HintError(f"{asking} are for one picture, and {name} has {pages} pages: add --format png for the first")
 
 
 def refuse_losses(source: Path, drawn: Sequence[Path], hints: Path | None = None, *, overwrite: bool = False) -> None:
@@ -199,6 +207,8 @@ class Decided:
             HintError: the hints do not fit the picture.
             OutputError: something cannot be written.
         """
+        if picture.page > 0 and self.hints.of_one_picture:
+            _refuse_pages("places in hints and --recolor", picture.name, picture.pages)
         canvas = self.colorizer.open(picture)
         if self.shown is not None:
             canvas = canvas.reference(self.shown)

@@ -17,8 +17,15 @@ _PREFIX = b"Exif\0\0"
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
 _EXTRA_SAMPLES = 0x0152
 _DIRECTORIES = (0x8769, 0x8825, 0xA005)
+_STRIP_OFFSETS = 0x0111
+# NewSubfileType, DocumentName, PageName, PageNumber: what a page is among others.
+_AMONG_PAGES = (0x00FE, 0x010D, 0x011D, 0x0129)
 # ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer, XP*, Copyright, and the directories.
-_ABOUT = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, *range(0x9C9B, 0x9CA0), 0x8298, *_DIRECTORIES)
+_ABOUT = (
+    *(0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, *range(0x9C9B, 0x9CA0), 0x8298),
+    *_AMONG_PAGES,
+    *_DIRECTORIES,
+)
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _WORDS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}
 _MOST_BYTES = 2**24
@@ -60,7 +67,7 @@ def from_tiff(file: BinaryIO, page: int = 0) -> bytes | None:
     try:
         order, at = _header(file)
         for _ in range(page):
-            at = _read(file, at, order).following
+            at = _next(file, at, order)[1]
         about = _about(_read(file, at, order))
     except struct.error:
         return None
@@ -97,6 +104,40 @@ def without_alpha(file: BinaryIO) -> None:
             if struct.unpack(f"{order}H", file.read(2))[0] == _EXTRA_SAMPLES:
                 file.seek(row + 8)
                 file.write(bytes(4))
+
+
+def append_page(file: BinaryIO, page: bytes) -> None:
+    """Make the only page of one TIFF the last of another, opened to read and write, of the same byte order, in strips.
+
+    Raises:
+        struct.error: one of them is no classic TIFF, or both together are larger than one can be (4 GB).
+    """
+    order, at = _header(file)
+    link = 4
+    while at:
+        link, at = _next(file, at, order)
+    end = file.seek(0, io.SEEK_END)
+    place = end + end % 2
+    start = place + len(page) + len(page) % 2
+    _, main = _parsed(page)
+    kind, count, value = main.fields[_STRIP_OFFSETS]
+    offsets = struct.unpack(f"{order}{count}{'H' if kind == 3 else 'I'}", value)
+    moved = struct.pack(f"{order}{count}I", *(place + offset for offset in offsets))
+    main.fields[_STRIP_OFFSETS] = 4, count, moved
+    directory, first = _packed(main, order, start), struct.pack(f"{order}I", start)
+    if start + len(directory) >= 2**32:
+        raise struct.error("beyond 4 GB")
+    file.write(bytes(end % 2) + page + bytes(len(page) % 2) + directory)
+    file.seek(link)
+    file.write(first)
+
+
+def _next(file: BinaryIO, at: int, order: str) -> tuple[int, int]:
+    """Where a directory says where the next one is, and where that is; 0 after the last."""
+    file.seek(at)
+    (count,) = struct.unpack(f"{order}H", file.read(2))
+    link = file.seek(at + 2 + 12 * count)
+    return link, struct.unpack(f"{order}I", file.read(4))[0]
 
 
 _HEADERS = {"<": b"II*\0", ">": b"MM\0*"}

@@ -11,7 +11,8 @@ import io
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -21,7 +22,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from colorcapsnet import exif, heic
-from colorcapsnet.errors import OutputError, PictureError, need
+from colorcapsnet.errors import ColorCapsNetError, OutputError, PictureError, need
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -84,6 +85,7 @@ class Picture:
         name: where it came from, for messages.
         format: the format that it was read from (a key of :data:`FORMATS`, ``"gif"`` or ``"heic"``).
         pages: how many pages or frames the file has.
+        page: which of them this is, from 0.
 
     Raises:
         PictureError: the arrays are not of these kinds, or have no pixels.
@@ -95,6 +97,7 @@ class Picture:
     name: str = "picture"
     format: str | None = None
     pages: int = 1
+    page: int = 0
 
     def __post_init__(self) -> None:
         shape, kind = self.array.shape, self.array.dtype
@@ -220,6 +223,42 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, *, page: int = 0, ma
     return _decode(pyvips.Source.new_from_memory(data), io.BytesIO(data), name, page, max_pixels)
 
 
+def read_pages(source: str | os.PathLike[str] | bytes) -> Iterator[Picture]:
+    """Every page of a TIFF file, read when it is its turn; of any other file the picture that :func:`read` gives.
+
+    Raises:
+        MissingExtra, PictureError: as :func:`read`; of a page behind the first, the message names it, from 1.
+    """
+    picture = read(source)
+    pages = picture.pages if picture.format == "tiff" else 1
+    yield picture
+    del picture
+    for page in range(1, pages):
+        try:
+            picture = read(source, page=page)
+        except PictureError as problem:
+            raise PictureError(f"{problem} (page {page + 1} of {pages})") from problem
+        yield picture
+        del picture
+
+
+def page_count(source: str | os.PathLike[str] | bytes) -> int:
+    """How many pictures :func:`read_pages` gives, by the head of the file.
+
+    Raises:
+        PictureError: it cannot be opened, or is damaged.
+    """
+    with io.BytesIO(source) if isinstance(source, bytes) else _open(Path(source)) as file:
+        if _sniff(file.read(64)) != "tiff":
+            return 1
+        vips = pyvips.Source.new_from_memory(source) if isinstance(source, bytes) else None
+        try:
+            image = _header(vips or pyvips.Source.new_from_descriptor(file.fileno()), "tiff", 0)
+        except pyvips.Error as problem:
+            raise _refusal(problem, "the given picture" if vips else str(source), "tiff") from problem
+        return int(_field(image, "n-pages", 1))
+
+
 def write(
     picture: Picture,
     path: str | os.PathLike[str],
@@ -248,14 +287,40 @@ def write(
             format is unknown or cannot hold the picture (transparency in JPEG, 16 bits in lossless WebP or AVIF,
             sides beyond 65,500 in JPEG, 16,383 in WebP and 16,384 in AVIF).
     """
-    path = Path(path)
-    format = _format_of(path, format)
-    _holds(picture, path, format, quality, lossless)
+    write_pages([picture], path, format=format, quality=quality, lossless=lossless, overwrite=overwrite)
+
+
+def write_pages(
+    pages: Iterable[Picture],
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    quality: int = 95,
+    lossless: bool = False,
+    overwrite: bool = False,
+) -> int:
+    """:func:`write` pictures as the pages of one TIFF file, each taken when the last is written; else the first only.
+
+    Pages may differ in size, depth and metadata.
+
+    Args:
+        pages: at least one.
+
+    Returns:
+        How many pages the file has.
+
+    Raises:
+        OutputError: as :func:`write`; or several pages of a TIFF are larger than 4 GB.
+    """
+    path, pages = Path(path), iter(pages)
+    format, first = _format_of(path, format), next(pages)
+    _holds(first, path, format, quality, lossless)
     with placed(path, overwrite) as descriptor:
-        _save(picture, pyvips.Target.new_to_descriptor(descriptor), path.name, format, quality, lossless)
-        if format == "tiff" and picture.metadata.exif is not None:
-            with os.fdopen(descriptor, "r+b", closefd=False) as file:
-                exif.into_tiff(file, picture.metadata.exif)
+        _save(first, pyvips.Target.new_to_descriptor(descriptor), path.name, format, quality, lossless)
+        if format != "tiff":
+            return 1
+        with os.fdopen(descriptor, "r+b", closefd=False) as file:
+            return _completed(file, first, pages, path.name)
 
 
 def encode(picture: Picture, format: str, *, quality: int = 95, lossless: bool = False) -> bytes:
@@ -264,13 +329,24 @@ def encode(picture: Picture, format: str, *, quality: int = 95, lossless: bool =
     Raises:
         OutputError: as :func:`write`.
     """
-    format = _format_of(Path(picture.name), format)
-    _holds(picture, Path(picture.name), format, quality, lossless)
+    return encode_pages([picture], format, quality=quality, lossless=lossless)
+
+
+def encode_pages(pages: Iterable[Picture], format: str, *, quality: int = 95, lossless: bool = False) -> bytes:
+    """The bytes that :func:`write_pages` would write.
+
+    Raises:
+        OutputError: as :func:`write_pages`.
+    """
+    pages = iter(pages)
+    first = next(pages)
+    format = _format_of(Path(first.name), format)
+    _holds(first, Path(first.name), format, quality, lossless)
     target = pyvips.Target.new_to_memory()
-    _save(picture, target, picture.name, format, quality, lossless)
+    _save(first, target, first.name, format, quality, lossless)
     file = io.BytesIO(target.get("blob"))
-    if format == "tiff" and picture.metadata.exif is not None:
-        exif.into_tiff(file, picture.metadata.exif)
+    if format == "tiff":
+        _completed(file, first, pages, first.name)
     return file.getvalue()
 
 
@@ -361,7 +437,7 @@ def _decode(source: pyvips.Source, file: BinaryIO, name: str, page: int, max_pix
     if format == "tiff":
         metadata = replace(picture.metadata, exif=exif.from_tiff(file, page))
         picture = replace(picture, metadata=metadata)
-    return replace(picture, pages=pages)
+    return replace(picture, pages=pages, page=page)
 
 
 def _decode_heic(file: BinaryIO, name: str, page: int, max_pixels: int) -> Picture:
@@ -383,7 +459,7 @@ def _decode_heic(file: BinaryIO, name: str, page: int, max_pixels: int) -> Pictu
     picture = _from_vips(vips, name, "heic")
     about, dpi = exif.upright(decoded.exif), _plausible(exif.dpi(decoded.exif))
     metadata = Metadata(picture.metadata.icc, about, decoded.xmp, dpi=dpi)
-    return replace(picture, metadata=metadata, pages=decoded.pages)
+    return replace(picture, metadata=metadata, pages=decoded.pages, page=page)
 
 
 def _refusal(problem: Exception, name: str, format: str) -> PictureError:
@@ -691,6 +767,21 @@ def _save(picture: Picture, target: pyvips.Target, name: str, format: str, quali
     _put(image, picture.metadata, target, name, format, options[format])
 
 
+def _completed(file: BinaryIO, first: Picture, others: Iterator[Picture], name: str) -> int:
+    """Add to a TIFF what vips does not write, the tags of EXIF and other pages, and count the pages."""
+    if first.metadata.exif is not None:
+        exif.into_tiff(file, first.metadata.exif)
+    del first
+    count = 1
+    for count, page in enumerate(others, 2):  # noqa: B007
+        try:
+            exif.append_page(file, encode(page, "tiff"))
+        except struct.error:
+            raise OutputError(f"{name} would be larger than the 4 GB of a TIFF: color fewer pages a file") from None
+        del page
+    return count
+
+
 def _put(
     image: pyvips.Image, metadata: Metadata, target: pyvips.Target, name: str, format: str, options: dict[str, Any]
 ) -> None:
@@ -729,6 +820,8 @@ def placed(path: Path, overwrite: bool) -> Iterator[int]:
             (Path.replace if overwrite else _link)(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+    except ColorCapsNetError:
+        raise
     except FileExistsError:
         raise OutputError(f"{path} is there already: choose another name, or overwrite it") from None
     except FileNotFoundError:

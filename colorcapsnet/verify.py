@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -45,10 +45,28 @@ class Verdict:
 def verify(source: Path, output: Path) -> Verdict:
     """Compare the lightness of a colored picture with the gray that it was made from (Rec.601, if that was in color).
 
+    Every page of a TIFF is compared, and the first with an output of one page that is no TIFF.
+
     Raises:
         PictureError: one cannot be read.
     """
-    before, after = pictures.read(source), pictures.read(output)
+    befores, afters = pictures.read_pages(source), pictures.read_pages(output)
+    before, after = next(befores), next(afters)
+    here, there = (picture.pages if picture.format == "tiff" else 1 for picture in (before, after))
+    if here != there and after.format == "tiff":
+        return Verdict(False, float("inf"), float("inf"), f"{output} has {there} of the {here} pages of {source}")
+    found = _compared(before, after, output)
+    if there == 1:
+        return replace(found, message=f"{found.message} (the first of {here} pages)") if here > 1 else found
+    every = [found, *(_compared(*pair, output) for pair in zip(befores, afters, strict=True))]
+    mean, largest = max(page.mean for page in every), max(page.largest for page in every)
+    for number, page in enumerate(every, 1):
+        if not page.kept:
+            return Verdict(False, mean, largest, f"{page.message} (page {number} of {there})")
+    return Verdict(True, mean, largest, f"{output}: every gray code is kept on all {there} pages")
+
+
+def _compared(before: Picture, after: Picture, output: Path) -> Verdict:
     if before.array.shape[:2] != after.array.shape[:2]:
         sizes = f"{after.width}×{after.height} instead of {before.width}×{before.height} pixels"
         return Verdict(False, float("inf"), float("inf"), f"{output} is another picture: {sizes}")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from colorcapsnet import batch, pictures, progress
 from colorcapsnet.batch import Job, Outcome
-from colorcapsnet.errors import OutputError, PictureError
+from colorcapsnet.errors import HintError, OutputError, PictureError
 from colorcapsnet.pictures import FORMATS, SUFFIXES, Picture
 
 
@@ -496,14 +496,66 @@ def test_only_a_few_pictures_are_in_memory_whatever_the_number(monkeypatch):
     assert max(most) <= batch.PICTURES_AT_ONCE
 
 
-def test_pages_that_were_left_behind_are_said():
-    import PIL.Image
+def three_pages():
+    shapes = (((4, 4), np.uint8), ((9, 5), np.uint16), ((3, 7), np.uint8))
+    pages = [Picture(np.full(shape, 90, kind), name=str(shape)) for shape, kind in shapes]
+    pictures.write_pages(pages, "scan.tif")
+    return pages
 
-    pages = [PIL.Image.fromarray(np.full((4, 4), level, np.uint8)) for level in (0, 100, 200)]
-    pages[0].save("scan.tif", save_all=True, append_images=pages[1:])
-    outcomes = batch.colorize_all(batch.plan([Path("scan.tif")], Path("out")), Sepia())
+
+def test_every_page_of_a_tiff_is_colored_and_counts_as_one_picture():
+    pages, shares = three_pages(), []
+    (job,) = batch.plan([Path("scan.tif")], Path("out"))
+
+    class Counting(Sepia):
+        def colorize(self, picture, advance=None, strength=1.0):
+            advance(1.0)
+            return super().colorize(picture, advance)
+
+    outcome = batch.colorize_one(job, Counting(), told={"model": "sepia"}, advance=shares.append)
+    assert (outcome.status, outcome.message) == ("done", "")
+    assert shares == [pytest.approx(1 / 3)] * 3
+    found = list(pictures.read_pages("out/scan.tif"))
+    for page, back in zip(pages, found, strict=True):
+        assert np.array_equal(back.array, Sepia().colorize(page).array)
+        assert b"<colorcapsnet:model>sepia" in back.metadata.xmp
+
+
+def test_pages_that_were_left_behind_are_said():
+    three_pages()
+    outcomes = batch.colorize_all(batch.plan([Path("scan.tif")], Path("out"), format="png"), Sepia())
     assert outcomes[0].status == "done"
     assert batch.summary(outcomes) == "1 colored:\n  scan.tif: only the first of its 3 pages"
+
+
+def test_of_a_hundred_pages_only_a_few_are_in_memory(monkeypatch):
+    pictures.write_pages((Picture(np.full((4, 4), level, np.uint8)) for level in range(100)), "scan.tif")
+    alive, most, read = weakref.WeakSet(), [], pictures.read
+
+    def watched(*source, **page):
+        picture = read(*source, **page)
+        alive.add(picture)
+        most.append(len(alive))
+        return picture
+
+    monkeypatch.setattr(pictures, "read", watched)
+    assert batch.colorize_one(Job(Path("scan.tif"), Path("out.tif")), Sepia()).status == "done"
+    assert (len(most), max(most) <= 3) == (100, True)
+
+
+def test_a_page_that_cannot_be_colored_fails_the_file_and_leaves_nothing():
+    three_pages()
+
+    class AfraidOfPages(Sepia):
+        def colorize(self, picture, advance=None, strength=1.0):
+            if picture.page == 1:
+                raise HintError("no hints for this page")
+            return super().colorize(picture, advance)
+
+    (job,) = batch.plan([Path("scan.tif")], Path("out"))
+    outcome = batch.colorize_one(job, AfraidOfPages())
+    assert (outcome.status, outcome.message) == ("failed", "no hints for this page")
+    assert files_below("out") == []
 
 
 # A second run

@@ -197,6 +197,36 @@ def test_what_is_of_one_picture_is_refused_for_more(inputs, options, message):
 
 
 @pytest.mark.parametrize(
+    ("options", "asking"),
+    [
+        (["--recolor", "5,5=#a03020"], "places in hints and --recolor"),
+        (["--candidates", 2], "--candidates"),
+        (["--confidence", "sure.png"], "--confidence maps"),
+        (["--capsules", "map.png"], "--capsules maps"),
+    ],
+)
+def test_what_is_for_one_picture_is_refused_for_several_pages_and_goes_to_the_first_alone(options, asking):
+    first = pictures.read("a.png").gray
+    pictures.write_pages([Picture(first), Picture(first[:50])], "scan.tif")
+    before = files()
+    _, said = run("colorize", "scan.tif", *options, code=1)
+    assert said == f"Error: {asking} are for one picture, and scan.tif has 2 pages: add --format png for the first\n"
+    assert files() == before
+    run("colorize", "scan.tif", "--format", "png", *options)
+    (made,) = Path().glob("scan-color*.png") if asking != "--candidates" else [Path("scan-color-1.png")]
+    assert np.array_equal(color.gray_of(pictures.read(made).array), first)
+
+
+def test_a_capsule_is_repainted_on_every_page(photo):
+    pages = [Picture(pictures.read(name).gray) for name in ("a.png", "b.png")]
+    pictures.write_pages(pages, "scan.tif")
+    run("colorize", "scan.tif", "--recolor", "1=#a03020")
+    hinted = Hints(recolor=[Capsule(1, "#a03020")])
+    for page, made in zip(pages, pictures.read_pages("scan-color.tif"), strict=True):
+        assert np.array_equal(made.array, photo.colorize(page, hints=hinted).array)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--recolor", "red"], "'red' recolors nothing: write CAPSULE=#a03020, or X,Y=#a03020"),

@@ -76,7 +76,7 @@ def test_the_python_of_docs_deep_runs(tmp_path):
 
 def test_the_python_of_docs_stills_runs(tmp_path):
     (tmp_path / "samples").symlink_to(ROOT / "samples")
-    (block,) = python_blocks(ROOT / "docs/stills.md")
+    block = next(block for block in python_blocks(ROOT / "docs/stills.md") if "minutes" not in block)
     assert run("-c", block + "print(chroma.shape)", cwd=tmp_path) == "(300, 451, 2)\n"
     assert pictures.read(tmp_path / "chelsea-layer.png").array.dtype == np.uint16
 
@@ -88,6 +88,16 @@ def test_the_python_and_the_json_of_docs_decide_run(tmp_path):
     assert told.split("\n")[0] == "(512, 512, 3) (512, 512) 4 5"
     (text,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/decide.md").read_text(), re.DOTALL)
     assert len(hints.from_json(text).given) == 1
+
+
+def test_the_python_of_docs_stills_colors_every_page(tmp_path):
+    gray = pictures.read(ROOT / "samples/chelsea.png").gray
+    pages = [pictures.Picture(gray[:60, :80].copy()), pictures.Picture(gray[60:90, :50].copy())]
+    pictures.write_pages(pages, tmp_path / "minutes.tif")
+    block = next(block for block in python_blocks(ROOT / "docs/stills.md") if "minutes" in block)
+    run("-c", block, cwd=tmp_path)
+    shapes = [page.array.shape for page in pictures.read_pages(tmp_path / "minutes-color.tif")]
+    assert shapes == [(60, 80, 3), (30, 50, 3)]
 
 
 def test_the_commands_of_docs_decide_run(tmp_path):

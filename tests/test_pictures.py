@@ -6,10 +6,12 @@ import io
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -569,6 +571,98 @@ def test_pages_of_a_tiff_have_their_own_size_and_tags() -> None:
         picture = read(file.getvalue(), page=page)
         assert picture.array.shape == shape
         assert words in picture.metadata.exif
+
+
+@st.composite
+def told_pages(draw: st.DrawFn) -> list[Picture]:
+    pages = draw(st.lists(any_picture(), min_size=1, max_size=4))
+    exif = st.none() | st.builds(some_exif)
+    dpi = st.none() | st.tuples(st.integers(1, 1200).map(float), st.integers(1, 1200).map(float))
+    told = st.builds(Metadata, exif=exif, xmp=st.none() | st.just(b"<x:xmpmeta/>"), dpi=dpi)
+    return [replace(page, metadata=draw(told)) for page in pages]
+
+
+@settings(max_examples=60)
+@given(told_pages())
+def test_pages_of_any_size_depth_and_metadata_come_back_to_the_bit(pages: list[Picture]) -> None:
+    data = pictures.encode_pages(iter(pages), "tiff")
+    assert pictures.page_count(data) == len(pages)
+    found = list(pictures.read_pages(data))
+    assert [page.page for page in found] == list(range(len(pages)))
+    for page, back in zip(pages, found, strict=True):
+        assert back.array.dtype == page.array.dtype
+        np.testing.assert_array_equal(joined(back), joined(page))
+        assert back.metadata.xmp == page.metadata.xmp
+        assert (back.metadata.exif is None) == (page.metadata.exif is None)
+        if page.metadata.dpi:
+            assert back.metadata.dpi == pytest.approx(page.metadata.dpi, abs=0.02)
+
+
+def test_other_libraries_read_the_pages_that_we_write(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    shapes = [((30, 20), np.uint16), ((300, 700, 3), np.uint8), ((5, 9, 3), np.uint16), ((1, 1), np.uint8)]
+    pages = [
+        Picture(noise(*shape, dtype=dtype), metadata=Metadata(exif=some_exif(), dpi=(300, 300)))
+        for shape, dtype in shapes
+    ]
+    assert pictures.write_pages(pages, tmp_path / "a.tif") == 4
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert len(file.pages) == 4
+        for page, ours in zip(file.pages, pages, strict=True):
+            np.testing.assert_array_equal(page.asarray(), ours.array)
+            assert (page.tags[0x8298].value, page.tags[0x011A].value) == ("(c) somebody", (300, 1))
+            assert "DateTimeOriginal" in page.tags[0x8769].value
+    with PIL.Image.open(tmp_path / "a.tif") as image:
+        image.seek(1)
+        np.testing.assert_array_equal(np.asarray(image), pages[1].array)
+
+
+def test_what_a_page_is_among_others_comes_along() -> None:
+    tifffile = pytest.importorskip("tifffile")
+    tags = (0x00FE, 0x010D, 0x011D, 0x0129)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for number in range(2):
+            extra = [
+                (0x010D, 2, 0, "minutes", True),
+                (0x011D, 2, 0, f"leaf {number}", True),
+                (0x0129, 3, 2, (number, 2), True),
+            ]
+            writer.write(noise(9, 7), subfiletype=2, extratags=extra, metadata=None)
+    again = io.BytesIO(pictures.encode_pages(pictures.read_pages(file.getvalue()), "tiff"))
+    with tifffile.TiffFile(again) as read_again:
+        told = [[page.tags[tag].value for tag in tags] for page in read_again.pages]
+    assert told == [[2, "minutes", f"leaf {number}", (number, 2)] for number in range(2)]
+
+
+def test_where_only_one_page_fits_the_others_are_not_even_taken(tmp_path: Path) -> None:
+    def pages() -> Iterator[Picture]:
+        yield Picture(smooth())
+        raise AssertionError("taken")
+
+    assert pictures.write_pages(pages(), tmp_path / "a.png") == 1
+    np.testing.assert_array_equal(read(tmp_path / "a.png").array, smooth())
+
+
+def test_a_page_that_is_damaged_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    data = bytearray(pictures.encode_pages([Picture(noise(90, 70)), Picture(noise(90, 70))], "tiff"))
+    middle = len(data) * 3 // 4
+    data[middle : middle + 200] = bytes(200)
+    with pytest.raises(PictureError, match=r"damaged.*\(page 2 of 2\)"):
+        pictures.write_pages(pictures.read_pages(bytes(data)), tmp_path / "a.tif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pages_beyond_the_4_gb_of_a_tiff_are_refused_and_leave_the_file_as_it_was() -> None:
+    class Huge(io.BytesIO):
+        def seek(self, at: int, whence: int = 0) -> int:
+            return 2**32 - 100 if whence == io.SEEK_END else super().seek(at, whence)
+
+    page = encode(Picture(noise(9, 7)), "tiff")
+    file = Huge(page)
+    with pytest.raises(struct.error):
+        pictures.exif.append_page(file, page)
+    assert file.getvalue() == page
 
 
 def test_paths_bytes_and_open_files_are_the_same_picture(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from colorcapsnet import pictures, zoo
+from colorcapsnet.verify import verify
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.png"
 
@@ -36,6 +37,22 @@ def test_one_end_may_be_a_file(tmp_path):
     again = run("-", "-o", tmp_path / "c.webp", given=SAMPLE.read_bytes())
     assert (again.returncode, again.stderr.count(b"\n")) == (1, 1)
     assert b"is there already" in again.stderr
+
+
+def test_all_pages_go_through_a_pipe_and_where_only_one_fits_that_is_said(tmp_path):
+    gray = pictures.read(SAMPLE).gray
+    pages = [pictures.Picture(gray[:60, :80].copy()), pictures.Picture(gray[60:90, :50].copy())]
+    pictures.write_pages(pages, tmp_path / "g.tif")
+    given = (tmp_path / "g.tif").read_bytes()
+    piped = run("-", "-o", "-", given=given)
+    assert (piped.returncode, piped.stderr) == (0, b"")
+    (tmp_path / "c.tif").write_bytes(piped.stdout)
+    assert verify(tmp_path / "g.tif", tmp_path / "c.tif").message.endswith("kept on all 2 pages")
+    first = run("-", "-o", tmp_path / "c.png", given=given)
+    assert (first.returncode, first.stderr) == (0, b"only the first of 2 pages\n")
+    placed = run("-", "-o", tmp_path / "d.tif", "--recolor", "9,9=#a03020", given=given)
+    assert (placed.returncode, placed.stderr.count(b"\n"), (tmp_path / "d.tif").exists()) == (1, 1, False)
+    assert b"places in hints and --recolor are for one picture" in placed.stderr
 
 
 @pytest.mark.parametrize(("given", "said"), [(b"", b"nothing came through the pipe"), (b"text", b"is not a JPEG")])

@@ -122,6 +122,24 @@ def test_another_picture_is_another_picture(tmp_path):
     )
 
 
+def test_every_page_of_a_tiff_is_proved(tmp_path):
+    eight, deep = gray_sample(np.uint8), gray_sample(np.uint16)[:40]
+    pictures.write_pages([Picture(eight), Picture(deep)], tmp_path / "g.tif")
+    pages = [Picture(colored(eight)), Picture(colored(deep))]
+    pictures.write_pages(pages, tmp_path / "c.tif")
+    verdict = verify(tmp_path / "g.tif", tmp_path / "c.tif")
+    assert (verdict.kept, verdict.message) == (True, f"{tmp_path / 'c.tif'}: every gray code is kept on all 2 pages")
+    assert verify(tmp_path / "g.tif", saved(colored(eight), tmp_path / "c.png")).message.endswith("first of 2 pages)")
+    lacking = verify(tmp_path / "g.tif", saved(colored(eight), tmp_path / "one.tif"))
+    assert (lacking.kept, "has 1 of the 2 pages" in lacking.message) == (False, True)
+    pages[1].array[3, 5] ^= 4096
+    pictures.write_pages(pages, tmp_path / "c.tif", overwrite=True)
+    caught = verify(tmp_path / "g.tif", tmp_path / "c.tif")
+    assert not caught.kept
+    assert "the first at 5,3" in caught.message
+    assert caught.message.endswith("(page 2 of 2)")
+
+
 def run(*arguments):
     command = [sys.executable, "-m", "colorcapsnet", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
