@@ -83,9 +83,15 @@ def saved(image: PIL.Image.Image, format: str, **options: object) -> bytes:
 
 
 def damaged(kind: str, number: int) -> bytes:
-    """The file ``number`` of a kind, the same on every machine: one to four wounds, most near the head or the tail."""
+    """The file ``number`` of a kind, the same on every machine."""
     random = np.random.default_rng([KINDS.index(kind), number])
-    data = bytearray(valid(kind))
+    data = wounded(valid(kind), random)
+    return with_checksums(data) if kind.startswith("png") and random.random() < 0.7 else bytes(data)
+
+
+def wounded(content: bytes, random: np.random.Generator) -> bytearray:
+    """One to four wounds, most near the head or the tail."""
+    data = bytearray(content)
     for _ in range(random.integers(1, 5)):
         first, last = [(0, len(data)), (0, 256), (len(data) - 256, len(data))][random.integers(0, 3)]
         at = int(random.integers(max(0, first), max(1, min(last, len(data)))))
@@ -106,7 +112,7 @@ def damaged(kind: str, number: int) -> bytes:
                 data[at : at + 4] = struct.pack(random.choice(["<I", ">I"]), extreme)
             case 6:
                 data[at : at + length] = data[at // 2 : at // 2 + length]
-    return with_checksums(data) if kind.startswith("png") and random.random() < 0.7 else bytes(data)
+    return data
 
 
 def with_checksums(png: bytearray) -> bytes:
