@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import traceback
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from colorcapsnet.errors import ColorCapsNetError
+from colorcapsnet.errors import ColorCapsNetError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,9 +24,19 @@ if TYPE_CHECKING:
     from colorcapsnet.learn.checkpoints import Checkpoint
     from colorcapsnet.report import Cell
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_PATH = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A path. An empty one is a variable that a script forgot to set, not the folder that one is in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        if value == "":
+            self.fail("the name is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FOLDER = _Path(file_okay=False, path_type=Path)
+_FILE = _Path(dir_okay=False, path_type=Path)
+_PATH = _Path(path_type=Path)
 _VIVID = ", vivid"
 _PIPE = Path("-")
 
@@ -36,14 +47,24 @@ class _Failure(click.ClickException):
         self.exit_code = error.exit_code  # type: ignore[misc]
 
 
+def _unwritten(error: OSError) -> OutputError:
+    sys.stdout = None  # Python would try to flush it once more, and say so
+    return OutputError(f"standard output cannot be written ({error.strerror}): send it elsewhere")
+
+
 class _Verbs(click.Group):
-    """Errors of this package end in one line and their exit code."""
+    """Errors of this package, and of standard output, end in one line and their exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         try:
             return super().invoke(ctx)
         except ColorCapsNetError as error:
             raise _Failure(error) from error
+        except OSError as error:
+            *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+            if innermost.f_code is not click.echo.__code__ or isinstance(error, BrokenPipeError):
+                raise
+            raise _Failure(_unwritten(error)) from error
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -215,7 +236,7 @@ def _through_pipe(
 ) -> None:
     """One picture from standard input, or to standard output, or both."""
     from colorcapsnet import batch, pictures
-    from colorcapsnet.errors import OutputError, PictureError
+    from colorcapsnet.errors import PictureError
 
     content = sys.stdin.buffer.read() if source == _PIPE else None
     if content == b"":
@@ -237,6 +258,8 @@ def _through_pipe(
     except BrokenPipeError:
         sys.stdout = None  # Python would try to flush it once more, and say so
         raise OutputError("the other end of the pipe closed before the picture was written") from None
+    except OSError as error:
+        raise _unwritten(error) from None
 
 
 def _hints(

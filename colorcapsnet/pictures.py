@@ -477,7 +477,7 @@ def _refuse_large(width: int, height: int, max_pixels: int, name: str) -> None:
     if width * height > max_pixels:
         raise PictureError(
             f"{name} has {width}×{height} pixels, over the limit of {max_pixels:,}: "
-            "raise max_pixels if you trust the file"
+            "make it smaller, or read it in Python with a larger max_pixels"
         )
 
 

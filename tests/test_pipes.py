@@ -71,6 +71,16 @@ def test_a_reader_that_leaves_is_told_of_in_one_line():
     assert (b"the other end of the pipe closed" in said, said.count(b"\n")) == (True, 1)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", ["models", f"colorize {SAMPLE} -o -", f"suggest-hints {SAMPLE}"])
+def test_an_output_that_is_full_is_told_of_in_one_line(words):
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "colorcapsnet", *words.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert b"standard output cannot be written (No space left on device)" in done.stderr
+
+
 def test_folders_candidates_and_reports_do_not_go_through_a_pipe():
     for more in (("--candidates", "2"), ("--dry-run",), ("--report", "r.json"), (SAMPLE,)):
         done = run("-", "-o", "-", *more, given=SAMPLE.read_bytes())
