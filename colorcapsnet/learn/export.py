@@ -227,6 +227,14 @@ def _as_one_entity(ab: Tensor) -> tuple[Tensor, ...]:
 
 
 def _write_photograph_graph(model: DeepColorCapsNet, path: Path) -> None:
+    write_in_full(model, path)
+    graph = onnx.load(path)
+    halve(graph)
+    onnx.save(graph, path)
+
+
+def write_in_full(model: DeepColorCapsNet, path: Path) -> None:
+    """Write a network, its batch norm :func:`folded` away, as a graph that keeps every number in 32 bits."""
     cells = {0: "pictures", 2: "rows", 3: "columns"}
     axes = {name: cells if name in ("coupling", "basis") else {0: "pictures"} for name in OUTPUTS}
     with warnings.catch_warnings():
@@ -242,9 +250,6 @@ def _write_photograph_graph(model: DeepColorCapsNet, path: Path) -> None:
             dynamo=False,
             opset_version=20,
         )
-    graph = onnx.load(path)
-    halve(graph)
-    onnx.save(graph, path)
 
 
 OUTPUTS = ("coupling", "weight", "mean", "scale", "basis", "mix")
