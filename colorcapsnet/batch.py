@@ -2,8 +2,9 @@
 
 :func:`plan` decides everything before the first picture. :func:`colorize_one` then takes one job to its outcome,
 depends on no other job and never raises, so that it can be mapped over the jobs: by :func:`colorize_all` in threads
-here, or by a cluster elsewhere. A result stands under its name whole or not at all (:func:`pictures.write`), so the
-outputs themselves are the record of what was done: the same command again goes on where a killed run ended.
+here, or by :func:`cluster.colorize_all` on other machines. A result stands under its name whole or not at all
+(:func:`pictures.write`), so the outputs themselves are the record of what was done: the same command again goes on
+where a killed run ended.
 """
 
 from __future__ import annotations
@@ -22,17 +23,20 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NoReturn, Protocol, TypeAlias, cast
 
-from colorcapsnet import pictures, progress
+from colorcapsnet import pictures, progress, remote
 from colorcapsnet.errors import ColorCapsNetError, OutputError, PictureError
 from colorcapsnet.layers import Chroma
 from colorcapsnet.pictures import FORMATS, SUFFIXES, Picture
 from colorcapsnet.provenance import stamped
+from colorcapsnet.remote import Place, Url, exists, is_folder
 
 Advance: TypeAlias = Callable[[float], None]
 Status: TypeAlias = Literal["done", "skipped", "failed"]
 
 PICTURES_AT_ONCE = min(os.cpu_count() or 1, 8) + 2
 """One a core, and two that wait for the disk; beyond that, memory counts."""
+
+THERE = "already there"
 
 
 class Colorizes(Protocol):
@@ -46,8 +50,8 @@ class Colorizes(Protocol):
 class Job:
     """One picture to color, and the file to write."""
 
-    source: Path
-    target: Path
+    source: Place
+    target: Place
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ class Outcome:
 
 
 def plan(
-    inputs: Sequence[Path],
-    output: Path | None = None,
+    inputs: Sequence[Place],
+    output: Place | None = None,
     *,
     format: str | None = None,
     overwrite: bool = False,
@@ -101,8 +105,8 @@ def plan(
     stands for slashes too.
 
     Args:
-        inputs: files and folders.
-        output: a file or a folder, which need not exist.
+        inputs: files and folders, by path or :class:`remote.Url`.
+        output: a file or a folder, which need not exist; likewise.
         format: a key of :data:`pictures.FORMATS`.
         overwrite: accept an only output that is there already.
         only: patterns, one of which a picture has to match; if there are none, every picture does.
@@ -116,13 +120,14 @@ def plan(
         PictureError: an input does not exist, a folder cannot be read or holds no pictures, or no picture matches.
         OutputError: two pictures would have one target, a target is an input, the only target is there already, or
             the output is no folder where one is needed, cannot be written, or names another format.
+        PlaceError, MissingExtra: a URL cannot be reached, or not without another library.
     """
     if format is not None and format not in FORMATS:
         raise OutputError(f"the format {format} cannot be written: choose one of {', '.join(FORMATS)}")
     for given in inputs:
-        if not os.path.exists(given):  # noqa: PTH110 (Path.exists raises where a name is too long)
+        if not exists(given):
             raise PictureError(f"{given} does not exist: check the name")
-    alone = len(inputs) == 1 and not _is_folder(inputs[0])
+    alone = len(inputs) == 1 and not is_folder(inputs[0])
     if output is not None and _names_a_file(output, alone, format):
         found = [(inputs[0].name, Job(inputs[0], output))]
     else:
@@ -132,13 +137,13 @@ def plan(
         raise PictureError(_none_matches(found, only, skip))
     _refuse_collisions(jobs)
     refuse_unwritable({job.target.parent for job in jobs})
-    if alone and not overwrite and os.path.lexists(jobs[0].target):
+    if alone and not overwrite and _is_taken(jobs[0].target):
         raise OutputError(f"{jobs[0].target} is there already: choose another output, or replace it with --force")
     return jobs
 
 
-def _names_a_file(output: Path, alone: bool, format: str | None) -> bool:
-    if not output.suffix or _is_folder(output):
+def _names_a_file(output: Place, alone: bool, format: str | None) -> bool:
+    if not output.suffix or is_folder(output):
         return False
     named = SUFFIXES.get(output.suffix.lower())
     if not alone:
@@ -155,13 +160,18 @@ def _names_a_file(output: Path, alone: bool, format: str | None) -> bool:
     return True
 
 
-def _is_folder(path: Path) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises where a name is too long)
+def _is_taken(place: Place) -> bool:
+    return exists(place) if isinstance(place, Url) else os.path.lexists(place)
 
 
-def _jobs(given: Path, output: Path | None, format: str | None, called: str) -> Iterator[tuple[str, Job]]:
+def _key(place: Place) -> str:
+    """The same for two names of one place."""
+    return str(place) if isinstance(place, Url) else os.path.realpath(place)
+
+
+def _jobs(given: Place, output: Place | None, format: str | None, called: str) -> Iterator[tuple[str, Job]]:
     """Each with the path below the folder that was given."""
-    if not _is_folder(given):
+    if not is_folder(given):
         if output is not None:
             yield given.name, Job(given, _renamed(output / given.name, format))
         else:
@@ -169,12 +179,11 @@ def _jobs(given: Path, output: Path | None, format: str | None, called: str) -> 
             yield given.name, Job(given, target.with_name(f"{target.stem}-{called}{target.suffix}"))
         return
     output = output or _folder_beside(given, called)
-    sources = list(_pictures_below(given, output))
-    if not sources:
+    names = list(_pictures_below(given, output))
+    if not names:
         raise PictureError(f"{given} holds no pictures: their names end in {', '.join(sorted(SUFFIXES))}")
-    for source in sources:
-        below = source.relative_to(given)
-        yield below.as_posix(), Job(source, _renamed(output / below, format))
+    for name in names:
+        yield name, Job(given / name, _renamed(output / name, format))
 
 
 def _is_wanted(below: str, only: Sequence[str], skip: Sequence[str]) -> bool:
@@ -193,30 +202,35 @@ def _none_matches(found: Sequence[tuple[str, Job]], only: Sequence[str], skip: S
     )
 
 
-def _renamed(path: Path, format: str | None) -> Path:
-    """``path`` with a suffix of the format, or its own where that will do. Only a picture's suffix is replaced."""
-    own = SUFFIXES.get(path.suffix.lower())
+def _renamed(place: Place, format: str | None) -> Place:
+    """``place`` with a suffix of the format, or its own where that will do. Only a picture's suffix is replaced."""
+    own = SUFFIXES.get(place.suffix.lower())
     if own in FORMATS and format in (None, own):
-        return path
-    suffix = FORMATS[format or "png"][0]
-    return path.with_suffix(suffix) if own else path.with_name(path.name + suffix)
+        return place
+    return place.with_name((place.stem if own else place.name) + FORMATS[format or "png"][0])
 
 
-def _folder_beside(folder: Path, called: str) -> Path:
-    named = folder if folder.name not in ("", "..") else folder.resolve()
-    if not named.name:
+def _folder_beside(folder: Place, called: str) -> Place:
+    named = folder.resolve() if isinstance(folder, Path) and folder.name in ("", "..") else folder
+    if not named.name or (isinstance(named, Url) and not named.parent.path):
         raise OutputError(f"{folder} has nothing beside it: name an output folder with --output")
     return named.with_name(f"{named.name}-{called}")
 
 
-def _pictures_below(folder: Path, output: Path) -> Iterator[Path]:
-    results = os.path.realpath(output)
+def _pictures_below(folder: Place, output: Place) -> Iterator[str]:
+    """Their paths below the folder."""
+    if isinstance(folder, Url):
+        for name in remote.files_below(folder):
+            if Path(name).suffix.lower() in SUFFIXES and not (folder / name).is_below(output):
+                yield name
+        return
+    results = None if isinstance(output, Url) else os.path.realpath(output)
     for here, folders, files in os.walk(folder, onerror=_refuse_unreadable):
         visible = (name for name in sorted(folders) if not name.startswith("."))
         folders[:] = [name for name in visible if os.path.realpath(Path(here, name)) != results]
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(here, name)
+                yield Path(here, name).relative_to(folder).as_posix()
 
 
 def _refuse_unreadable(problem: OSError) -> NoReturn:
@@ -224,10 +238,10 @@ def _refuse_unreadable(problem: OSError) -> NoReturn:
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:
-    sources = {os.path.realpath(job.source) for job in jobs}
-    taken: dict[str, Path] = {}
+    sources = {_key(job.source) for job in jobs}
+    taken: dict[str, Place] = {}
     for job in jobs:
-        place = os.path.realpath(job.target)
+        place = _key(job.target)
         if place in sources:
             raise OutputError(
                 f"{job.target} is an input, and {job.source} in color would replace it: name another output"
@@ -240,15 +254,19 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
         taken[place] = job.source
 
 
-def refuse_unwritable(folders: set[Path]) -> None:
+def refuse_unwritable(folders: set[Place]) -> None:
     """Refuse folders that are files, or that may not be written; those that are not there yet can be made.
+
+    Of URLs, only writing can tell.
 
     Raises:
         OutputError: one of them.
     """
     for folder in folders:
+        if isinstance(folder, Url):
+            continue
         there = next(above for above in (folder, *folder.parents) if os.path.lexists(above))
-        if not _is_folder(there):
+        if not is_folder(there):
             raise OutputError(f"{there} is not a folder: name another output")
         if not os.access(there, os.W_OK | os.X_OK):
             raise OutputError(f"the folder {there} may not be written: name another output, or give yourself the right")
@@ -280,15 +298,17 @@ def colorize_one(
     status: Status = "failed"
     try:
         if not overwrite and _is_there(job.target):
-            return Outcome(job, "skipped", "already there")
-        found, gray = in_color(job.source, SUFFIXES.get(job.target.suffix.lower()), colorizer, strength, told, advance)
-        first, others = next(found), cast("Iterator[Picture]", found)
-        _make_folder(job.target.parent)
-        if isinstance(first, Picture):
-            written = pictures.write_pages(chain([first], others), job.target, overwrite=overwrite)
-        else:
-            written = 1
-            first.save(job.target, overwrite=overwrite)
+            return Outcome(job, "skipped", THERE)
+        format = SUFFIXES.get(job.target.suffix.lower())
+        with remote.reading(job.source) as source, remote.writing(job.target, overwrite=overwrite) as target:
+            found, gray = in_color(source, format, colorizer, strength, told, advance)
+            first, others = next(found), cast("Iterator[Picture]", found)
+            make_folder(target.parent)
+            if isinstance(first, Picture):
+                written = pictures.write_pages(chain([first], others), target, overwrite=overwrite)
+            else:
+                written = 1
+                first.save(target, overwrite=overwrite)
         message = f"only the first of its {gray.pages} pages" if written < gray.pages else ""
         status = "done"
     except ColorCapsNetError as problem:
@@ -330,8 +350,10 @@ def in_color(
     return map(color, chain([first], islice(pages, count - 1))), first
 
 
-def _is_there(target: Path) -> bool:
+def _is_there(target: Place) -> bool:
     """A file with something in it: an empty one is no result, and writing will say that it is in the way."""
+    if isinstance(target, Url):
+        return bool(remote.filled([target]))
     try:
         status = target.stat()
     except OSError:
@@ -339,7 +361,12 @@ def _is_there(target: Path) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there yet.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -351,7 +378,10 @@ def _make_folder(folder: Path) -> None:
 
 def left(jobs: Sequence[Job], *, overwrite: bool = False) -> list[Job]:
     """Jobs that are not done yet; all of them, where what is there is to be replaced."""
-    return [job for job in jobs if overwrite or not _is_there(job.target)]
+    if overwrite:
+        return list(jobs)
+    far = remote.filled(job.target for job in jobs if isinstance(job.target, Url))
+    return [job for job in jobs if job.target not in far and (isinstance(job.target, Url) or not _is_there(job.target))]
 
 
 def threads(count: int, at_once: int) -> int | None:
@@ -380,13 +410,15 @@ def colorize_all(
     Raises:
         KeyboardInterrupt: after the pictures that were begun; the same jobs again go on from there.
     """
-    there = len(jobs) - len(left(jobs, overwrite=overwrite))
+    waiting = set(left(jobs, overwrite=overwrite))
     with (
-        progress.bar("coloring", len(jobs), start=there) as advance,
+        progress.bar("coloring", len(jobs), start=len(jobs) - len(waiting)) as advance,
         ThreadPoolExecutor(at_once) as pool,
     ):
 
         def outcome(job: Job) -> Outcome:
+            if job not in waiting:
+                return Outcome(job, "skipped", THERE)
             shown = 0.0
 
             def show(share: float) -> None:
@@ -402,7 +434,7 @@ def colorize_all(
         return list(pool.map(outcome, jobs))
 
 
-def write_report(outcomes: Sequence[Outcome], path: Path, *, command: str, told: Mapping[str, str] | None) -> None:
+def write_report(outcomes: Sequence[Outcome], path: Place, *, command: str, told: Mapping[str, str] | None) -> None:
     """Write what became of every picture as JSON, for programs, in place of an earlier report.
 
     Raises:
@@ -420,9 +452,10 @@ def write_report(outcomes: Sequence[Outcome], path: Path, *, command: str, told:
     ]
     count = Counter(outcome.status for outcome in outcomes)
     report = {"command": command, "provenance": told, "count": dict(count), "pictures": rows}
-    _make_folder(path.parent)
-    with pictures.placed(path, overwrite=True) as descriptor, os.fdopen(descriptor, "w", closefd=False) as file:
-        file.write(json.dumps(report, indent=1) + "\n")
+    with remote.writing(path, overwrite=True) as here:
+        make_folder(here.parent)
+        with pictures.placed(here, overwrite=True) as descriptor, os.fdopen(descriptor, "w", closefd=False) as file:
+            file.write(json.dumps(report, indent=1) + "\n")
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

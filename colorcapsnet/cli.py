@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from colorcapsnet.colorizer import Colorizer
     from colorcapsnet.hints import Hints
     from colorcapsnet.learn.checkpoints import Checkpoint
+    from colorcapsnet.remote import Place
     from colorcapsnet.report import Cell
 
 
@@ -34,9 +35,20 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Place(_Path):
+    """A path, or a URL."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        from colorcapsnet import remote
+
+        place = remote.place(value)
+        return place if isinstance(place, remote.Url) else super().convert(value, param, ctx)
+
+
 _FOLDER = _Path(file_okay=False, path_type=Path)
 _FILE = _Path(dir_okay=False, path_type=Path)
 _PATH = _Path(path_type=Path)
+_PLACE = _Place(path_type=Path)
 _VIVID = ", vivid"
 _PIPE = Path("-")
 
@@ -74,8 +86,8 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("pictures", nargs=-1, required=True, type=_PATH)
-@click.option("-o", "--output", type=_PATH, help="File or folder to write to; by default beside the input.")
+@click.argument("pictures", nargs=-1, required=True, type=_PLACE)
+@click.option("-o", "--output", type=_PLACE, help="File or folder to write to; by default beside the input.")
 @click.option("--model", default=None, metavar="NAME|FILE.onnx", help="Which network; see `colorcapsnet models`.")
 @click.option("--strength", type=click.FloatRange(0, 2), help="0 is gray, 1 what is likely (the default), 2 vivid.")
 @click.option("--vivid", is_flag=True, help="As --strength 2.")
@@ -101,12 +113,12 @@ def main() -> None:
 @click.option("--skip", multiple=True, metavar="PATTERN", help="Leave out pictures that match; may be repeated.")
 @click.option("--no-provenance", is_flag=True, help="Do not write into the metadata what colored the picture.")
 @click.option("--jobs", "at_once", type=click.IntRange(1), help="Pictures at once; by default 2 and one a core.")
-@click.option("--report", "report_file", type=_FILE, metavar="FILE.json", help="Write what became of each picture.")
+@click.option("--report", "report_file", type=_PLACE, metavar="FILE.json", help="Write what became of each picture.")
 @click.option("--dry-run", is_flag=True, help="Say which files would be written, and stop.")
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 def colorize(
-    pictures: tuple[Path, ...],
-    output: Path | None,
+    pictures: tuple[Place, ...],
+    output: Place | None,
     model: str | None,
     strength: float | None,
     vivid: bool,
@@ -126,17 +138,17 @@ def colorize(
     skip: tuple[str, ...],
     no_provenance: bool,
     at_once: int | None,
-    report_file: Path | None,
+    report_file: Place | None,
     dry_run: bool,
     force: bool,
 ) -> None:
-    """Color PICTURES: files, and folders with all below them; - is a picture from standard input.
+    """Color PICTURES: files, and folders with all below them, also by URL (s3://…); - is one from standard input.
 
     A folder's tree is kept below the output folder. Pictures that are in color are made gray first. Nothing is
     overwritten without --force; in folders, pictures that are done already are skipped. With -o - the picture goes to
     standard output.
     """
-    from colorcapsnet import batch, decide, layers
+    from colorcapsnet import batch, decide, layers, remote
 
     hints = _hints(hint_file, reference, recolor, 2.0 if vivid else strength, do_no_harm)
     if as_published and hints.strength != 1:
@@ -170,7 +182,7 @@ def colorize(
     jobs, asked = decide.plan(
         jobs,
         hints,
-        alone=len(pictures) == 1 and not pictures[0].is_dir(),
+        alone=len(pictures) == 1 and not remote.is_folder(pictures[0]),
         candidates=candidates,
         seed=seed or 0,
         confidence=confidence,
@@ -179,11 +191,13 @@ def colorize(
         overwrite=force,
     )
     if report_file:
+        if remote.is_folder(report_file):
+            raise click.UsageError(f"--report {_shown(report_file)} is a folder: give the name of a file")
         batch.refuse_unwritable({report_file.parent})
     if dry_run:
         for job in batch.left(jobs, overwrite=force):
             for path in (job.target, *asked.files):
-                click.echo(f"{click.format_filename(job.source)} -> {click.format_filename(path)}")
+                click.echo(f"{_shown(job.source)} -> {_shown(path)}")
         return
     at_once = at_once or batch.PICTURES_AT_ONCE
     colorizer = _colorizer(model, as_published, stride, batch.threads(len(jobs), at_once))
@@ -195,7 +209,7 @@ def colorize(
     for outcome in outcomes:
         if outcome.status == "done":
             for path in (outcome.job.target, *asked.files):
-                click.echo(click.format_filename(path))
+                click.echo(_shown(path))
     click.echo(f"{colorizer}: {batch.summary(outcomes)}", err=True)
     if any(outcome.status == "failed" for outcome in outcomes):
         sys.exit(1)
@@ -225,9 +239,13 @@ def _provenance(colorizer: Colorizer, hints: Hints, seed: int | None, chroma_onl
     return told | ({} if hints == replace(NOTHING, strength=hints.strength) else {"hints": hints.to_json()})
 
 
+def _shown(place: Place) -> str:
+    return click.format_filename(str(place))
+
+
 def _through_pipe(
-    source: Path,
-    output: Path | None,
+    source: Place,
+    output: Place | None,
     colorizer: Colorizes,
     strength: float,
     told: dict[str, str] | None,
@@ -235,25 +253,28 @@ def _through_pipe(
     force: bool,
 ) -> None:
     """One picture from standard input, or to standard output, or both."""
-    from colorcapsnet import batch, pictures
+    from colorcapsnet import batch, pictures, remote
     from colorcapsnet.errors import PictureError
 
     content = sys.stdin.buffer.read() if source == _PIPE else None
     if content == b"":
         raise PictureError("nothing came through the pipe: give a whole picture on standard input")
-    given = source if content is None else content
     named = to if output in (None, _PIPE) else to or pictures.SUFFIXES.get(output.suffix.lower())
-    found, first = batch.in_color(given, named, colorizer, strength, told)
-    colored = cast("Iterator[pictures.Picture]", found)
-    kind = named or (first.format if first.format in pictures.FORMATS else "png")
-    if first.pages > 1 and not first.format == kind == "tiff":
-        click.echo(f"only the first of {first.pages} pages", err=True)
-    if output not in (None, _PIPE):
-        pictures.write_pages(colored, output, format=to, overwrite=force)
-        click.echo(click.format_filename(output))
-        return
+    with remote.reading(source) as here:
+        given = here if content is None else content
+        found, first = batch.in_color(given, named, colorizer, strength, told)
+        colored = cast("Iterator[pictures.Picture]", found)
+        kind = named or (first.format if first.format in pictures.FORMATS else "png")
+        if first.pages > 1 and not first.format == kind == "tiff":
+            click.echo(f"only the first of {first.pages} pages", err=True)
+        if output not in (None, _PIPE):
+            with remote.writing(output, overwrite=force) as there:
+                pictures.write_pages(colored, there, format=to, overwrite=force)
+            click.echo(_shown(output))
+            return
+        encoded = pictures.encode_pages(colored, str(kind))
     try:
-        sys.stdout.buffer.write(pictures.encode_pages(colored, str(kind)))
+        sys.stdout.buffer.write(encoded)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         sys.stdout = None  # Python would try to flush it once more, and say so

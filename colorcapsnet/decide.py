@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from colorcapsnet import color, layers, maps, pictures, scale
+from colorcapsnet import color, layers, maps, pictures, remote, scale
 from colorcapsnet.batch import Advance, Colorizes, Job
 from colorcapsnet.colorizer import Canvas, Colorizer
 from colorcapsnet.errors import HintError, ModelError, OutputError
 from colorcapsnet.hints import NOTHING, Capsule, Hints, Point, hex_of
 from colorcapsnet.layers import Chroma
 from colorcapsnet.pictures import FORMATS, SUFFIXES, Picture
+from colorcapsnet.remote import Url
 
 ACROSS = 4  # candidates side by side on their sheet
 
@@ -81,7 +82,8 @@ def plan(
         overwrite: accept files that are there already.
 
     Raises:
-        HintError: what is asked for makes sense for one picture only, and there are more, or pages of a TIFF.
+        HintError: what is asked for makes sense for one picture only, and there are more, or pages of a TIFF; or
+            candidates or maps are asked of a URL.
         PictureError: the picture is a damaged TIFF.
         OutputError: see :func:`refuse_losses`.
     """
@@ -97,15 +99,20 @@ def plan(
     if not alone:
         raise HintError(f"{asking} are for one picture: give one file, not a folder or several")
     if SUFFIXES.get(jobs[0].target.suffix.lower()) == "tiff":
-        _refuse_pages(asking, str(jobs[0].source), pictures.page_count(jobs[0].source))
+        with remote.reading(jobs[0].source) as here:
+            _refuse_pages(asking, str(jobs[0].source), pictures.page_count(here))
     (job,), asked = jobs, Asked((), None, seed, confidence, capsules, chroma_only)
+    source, target = job.source, job.target
+    if isinstance(source, Url) or isinstance(target, Url):
+        if candidates is None and not asked.files:
+            return jobs, asked
+        raise HintError(f"candidates and maps are for files of this machine, not for {source} -> {target}")
     if candidates is not None:
-        target = job.target
         files = tuple(target.with_name(f"{target.stem}-{n}{target.suffix}") for n in range(1, candidates + 1))
         asked = replace(asked, candidates=files, sheet=target.with_name(f"{target.stem}-sheet.jpg"))
-        job = replace(job, target=files[0])
-    refuse_losses(job.source, [job.target, *asked.files], overwrite=overwrite)
-    return [job], asked
+        target = files[0]
+    refuse_losses(source, [target, *asked.files], overwrite=overwrite)
+    return [Job(source, target)], asked
 
 
 def _refuse_pages(asking: str, name: str, pages: int) -> None:

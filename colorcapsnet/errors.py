@@ -5,9 +5,11 @@
     ColorCapsNetError          one line: what is wrong (with the value in it) and what to do
     ├── PictureError           a picture cannot be read, or is not one we can color
     ├── HintError              what a person decided cannot be read, or does not fit the picture
+    ├── PlaceError             a URL cannot be reached, or is of no known kind
     ├── OutputError            a result cannot be written, or would replace something
     ├── ModelError             a model, its card, or a checkpoint is missing, damaged, or of another version
     ├── DataError              a data set, shard, or manifest is missing, damaged, or of another version
+    ├── ClusterError           a cluster cannot be reached, or cannot work
     └── MissingExtra           an optional library is not installed
 
 The command line prints the message of any of these, without a traceback, and exits non-zero.
@@ -33,6 +35,10 @@ class HintError(ColorCapsNetError, ValueError):
     """A hint is no color, lies outside the picture, asks for an impossible value, or its file is damaged."""
 
 
+class PlaceError(ColorCapsNetError):
+    """A URL cannot be reached, or is of a kind that is not known."""
+
+
 class OutputError(ColorCapsNetError):
     """A result cannot be written where it should go, or would overwrite what is there."""
 
@@ -43,6 +49,10 @@ class ModelError(ColorCapsNetError):
 
 class DataError(ColorCapsNetError):
     """A data set, shard or manifest is missing, damaged, or of another version."""
+
+
+class ClusterError(ColorCapsNetError):
+    """A cluster is not where it should be, or its workers cannot begin."""
 
 
 class MissingExtra(ColorCapsNetError):

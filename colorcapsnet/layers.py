@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from colorcapsnet import color, pictures
 from colorcapsnet.errors import OutputError, PictureError
 from colorcapsnet.pictures import SUFFIXES, Metadata, Picture
+from colorcapsnet.remote import Place, is_folder
 
 _TOP = 65535
 _ROWS = 256  # worked on at once
@@ -93,13 +93,13 @@ FORMS: dict[str, Callable[[Picture, Picture], Picture | Chroma]] = {"layer": lin
 _HOLDS = {"layer": ("png", "tiff"), "ab": ("tiff",)}
 
 
-def format_of(form: str, output: Path | None, to: str | None) -> str:
+def format_of(form: str, output: Place | None, to: str | None) -> str:
     """The format to write: the one that was asked for, by name or by the output's suffix, else the usual one.
 
     Raises:
         OutputError: it cannot hold this form at its depth.
     """
-    named = output is not None and not os.path.isdir(output)  # noqa: PTH112 (Path.is_dir raises on long names)
+    named = output is not None and not is_folder(output)
     asked = to or (SUFFIXES.get(output.suffix.lower()) if output is not None and named else None)
     holds = _HOLDS[form]
     if asked is not None and asked not in holds:

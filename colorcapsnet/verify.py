@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import PIL.Image
@@ -117,11 +118,11 @@ def pairs(
         yield source, output
         return
     for job in batch.plan([source], output, overwrite=True, only=only, skip=skip):
-        written = [job.target, *map(job.target.with_suffix, pictures.SUFFIXES)]
-        found = next((path for path in written if path.is_file()), None)
+        before, after = cast("tuple[Path, Path]", (job.source, job.target))
+        found = next((path for path in (after, *map(after.with_suffix, pictures.SUFFIXES)) if path.is_file()), None)
         if found is None:
-            raise PictureError(f"{job.target} is missing: color {source} to the end first")
-        yield job.source, found
+            raise PictureError(f"{after} is missing: color {source} to the end first")
+        yield before, found
 
 
 def _lightness(picture: Picture) -> color.Float:

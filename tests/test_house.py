@@ -13,7 +13,7 @@ import colorcapsnet
 
 PACKAGE = Path(colorcapsnet.__file__).parent
 
-FLOOR = ["errors", "progress"]
+FLOOR = ["errors", "progress", "remote"]
 LEAVES = ["color", "exif", "maps", "paint", "patches", "scale", "heic", "pictures", "layers", "provenance", "metrics"]
 KNOWLEDGE = ["zoo", "hints"]
 MAIN_JOB = ["colorizer"]
