@@ -142,9 +142,13 @@ def read_all(kind: str, first: int, count: int) -> None:
             path.write_bytes(data)
             signal.setitimer(signal.ITIMER_REAL, SECONDS_A_FILE)
             try:
-                picture = pictures.read(path if number % 2 else data, max_pixels=PIXEL_LIMIT)
-                assert picture.array.size <= 3 * PIXEL_LIMIT
-                picture.save(Path(folder) / "out.tiff", overwrite=True)
+                given = path if number % 2 else data
+                pages = [pictures.read(given, max_pixels=PIXEL_LIMIT)]
+                if kind == "tiff-pages":
+                    others = range(1, min(pages[0].pages, 4))
+                    pages += [pictures.read(given, page=page, max_pixels=PIXEL_LIMIT) for page in others]
+                assert max(page.array.size for page in pages) <= 3 * PIXEL_LIMIT
+                pictures.write_pages(pages, Path(folder) / "out.tiff", overwrite=True)
                 outcomes["Picture"] += 1
             except PictureError as error:
                 assert "\n" not in str(error), error
