@@ -21,6 +21,7 @@ from colorcapsnet import Colorizer, Picture, color, layers, pictures
 from colorcapsnet.cli import main
 from colorcapsnet.errors import PictureError
 from colorcapsnet.hints import Capsule, Hints, Point
+from tests.memory import PEAK
 from tests.tiny import write_model, write_photograph_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -276,13 +277,13 @@ def test_the_smallest_and_blackest_pictures_have_colors_too(form, size, value):
         assert np.abs(tifffile.imread(name).reshape(*size, 2)).max() < 1e-3
 
 
-MEASURED = """
-import resource, sys
+MEASURED = f"""
+import sys
 from click.testing import CliRunner
 from colorcapsnet.cli import main
 done = CliRunner().invoke(main, ["colorize", "big.tif", "--model", "tiny-photo.onnx", "--chroma-only", sys.argv[1]])
 assert done.exit_code == 0, done.output
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print({PEAK} // 1024)
 """
 
 

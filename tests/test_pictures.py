@@ -31,6 +31,7 @@ from colorcapsnet import pictures
 from colorcapsnet.errors import MissingExtra, OutputError, PictureError
 from colorcapsnet.pictures import FORMATS, Metadata, Picture, encode, read, write
 from tests import heic
+from tests.memory import PEAK
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 RANDOM = np.random.default_rng(0)
@@ -959,13 +960,12 @@ def test_a_large_photograph_costs_little_more_than_its_own_array(tmp_path: Path)
     big = np.stack([rows % 251, columns % 241, (rows + columns) % 256], -1).astype(np.uint8)
     write(Picture(big), tmp_path / "big.jpg")
     program = f"""
-import resource
 from colorcapsnet import pictures
-start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = {PEAK}
 picture = pictures.read({str(tmp_path / "big.jpg")!r})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start, picture.array.nbytes / 1024)
+print({PEAK} - start, picture.array.nbytes / 1024)
 pictures.write(picture, {str(tmp_path / "big.tiff")!r})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start)
+print({PEAK} - start)
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     peak, own, both = (float(word) for word in run.stdout.split())
