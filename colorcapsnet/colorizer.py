@@ -261,7 +261,8 @@ class Canvas:
 
         Args:
             strength: 0 is gray, 1 what is likely, 2 vivid (:func:`paint.color`); by default that of the hints.
-            hints: what a person decided, applied in this order: reference, recolors, strength, do-no-harm, points.
+            hints: what a person decided, applied in this order: reference, candidate, recolors, strength, do-no-harm,
+                points.
 
         Raises:
             HintError: they do not fit the picture.
@@ -276,9 +277,12 @@ class Canvas:
         return canvas._answer(canvas.known, strength, hints)
 
     def decided(self, hints: Hints) -> Canvas:
-        """A canvas that knows of the reference and the recolors of these hints."""
+        """A canvas that knows of the reference, the candidate and the recolors of these hints."""
         hints.check_size(self.picture.width, self.picture.height)
         canvas = self if hints.reference is None else self.reference(hints.reference)
+        if (chosen := hints.candidate) is not None:
+            kinds = paint.candidates(canvas.known, chosen.of, chosen.seed)
+            canvas = replace(canvas, known=kinds[chosen.number])
         for each in hints.recolor:
             canvas = canvas._recolored(each)
         return canvas
@@ -344,13 +348,38 @@ class Canvas:
         likely = self._paint(self.known, 1.0)
         return paint.confidence(self.known, likely, curve=self.card.paint.get("curve"))
 
-    def confidence_map(self) -> NDArray[np.uint8]:
-        """:meth:`confidence` as a gray picture ``(H, W)``: white is sure, black is not."""
-        return maps.gray_map(self.confidence(), *self.gray.shape)
+    def confidence_map(self, side: int | None = None) -> NDArray[np.uint8]:
+        """:meth:`confidence` as a gray picture ``(H, W)``: white is sure, black is not. Smaller as :meth:`seen`."""
+        return maps.gray_map(self.confidence(), *scale.within(self.gray.shape, side))
 
-    def region_map(self) -> NDArray[np.uint8]:
-        """:attr:`regions` as a picture ``(H, W, 3)`` sRGB: a hue a capsule, and its number wherever it prevails."""
-        return maps.numbered_capsules(self.regions, color.lightness(color.eight_bits(self.gray)))
+    def region_map(self, side: int | None = None) -> NDArray[np.uint8]:
+        """:attr:`regions` as a picture ``(H, W, 3)`` sRGB: a hue a capsule, and its number wherever it prevails.
+
+        Smaller as :meth:`seen`.
+        """
+        return maps.numbered_capsules(self.regions, color.lightness(self.seen(side)))
+
+    def capsule_at(self, x: int, y: int) -> tuple[int, float]:
+        """The number of the capsule that holds most of the cell of a pixel, and how much of it, 0..1.
+
+        Raises:
+            HintError: the pixel is outside the picture.
+        """
+        shares = self.regions[:, *self.cell(x, y)]
+        number = int(shares.argmax())
+        return number, min(float(shares[number]), 1.0)
+
+    def seen(self, side: int | None = None) -> NDArray[np.uint8]:
+        """The gray ``(h, w)`` in 8 bits, with a longer side of at most ``side`` pixels: to look at."""
+        return scale.fit(color.eight_bits(self.gray), *scale.within(self.gray.shape, side))
+
+    def preview(self, gray: NDArray[np.uint8], strength: float | None = None, hints: Hints = NOTHING) -> Codes:
+        """:meth:`color` on what :meth:`seen` gives, to look at: ``(h, w, 3)``, as fast as that is small.
+
+        Raises:
+            HintError, PictureError, ValueError: as :meth:`color`.
+        """
+        return self._merged(gray, self.ab(strength, hints))
 
     def suggest(self, n: int = 5, hints: Hints = NOTHING) -> list[tuple[int, int]]:
         """Where a point would help most (:func:`paint.suggest`): x and y of pixels, the most useful first.
@@ -415,13 +444,16 @@ class Canvas:
         """
         if ab.shape != (*self.lightness.shape, 2):
             raise ValueError(f"the colors are {ab.shape}, and the cells {self.lightness.shape}")
-        height, width = self.gray.shape
+        return self.picture.with_color(self._merged(self.gray, ab, advance))
+
+    def _merged(self, gray: Codes, ab: Float, advance: Advance | None = None) -> Codes:
+        """Colors of the cells on a gray picture of any size ``(H, W)``: ``(H, W, 3)``."""
+        height, width = gray.shape
         large = scale.Enlarged(ab, self.lightness, height, width)
-        rgb = np.empty((height, width, 3), self.gray.dtype)
+        rgb = np.empty((height, width, 3), gray.dtype)
 
         def merge(rows: slice) -> slice:
-            gray = self.gray[rows]
-            rgb[rows] = color.merge(gray, large.rows(rows, color.lightness(gray)))
+            rgb[rows] = color.merge(gray[rows], large.rows(rows, color.lightness(gray[rows])))
             return rows
 
         step = max(1, _PIXELS_AT_ONCE // width)
@@ -430,7 +462,7 @@ class Canvas:
             for rows in (pool.map if len(strips) > 1 else map)(merge, strips):
                 if advance:
                     advance((rows.stop - rows.start) / height)
-        return self.picture.with_color(rgb)
+        return rgb
 
     def _paint(self, known: Known, strength: float) -> Float:
         measured = {name: self.card.paint[name] for name in zoo.VIVID if name in self.card.paint}

@@ -266,9 +266,7 @@ def _make_folder(path: Path) -> None:
 
 def _small(rgb: pictures.Pixels) -> pictures.Pixels:
     """What a sheet needs of a picture."""
-    height, width = rgb.shape[:2]
-    factor = min(1.0, 640 / max(height, width))
-    return scale.fit(rgb, max(1, round(height * factor)), max(1, round(width * factor)))
+    return scale.fit(rgb, *scale.within(rgb.shape, 640))
 
 
 # Where to point

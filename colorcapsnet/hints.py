@@ -8,6 +8,7 @@
      "points": [{"pixel": [120, 34], "color": "#a03020"}, {"relative": [0.5, 0.25], "color": [40, 30]}],
      "recolor": [{"capsule": 3, "color": "#a03020"}, {"pixel": [120, 34], "color": "#a03020"}],
      "reference": "other.jpg",
+     "candidate": {"seed": 1, "of": 4, "number": 2},
      "strength": 1.2,
      "do_no_harm": 0.8
     }
@@ -34,6 +35,7 @@ import numpy as np
 from colorcapsnet import color as colors
 from colorcapsnet import pictures
 from colorcapsnet.errors import HintError
+from colorcapsnet.paint import DRAWS
 
 Color: TypeAlias = str | tuple[float, float]
 
@@ -106,6 +108,29 @@ class Capsule:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """One of several ways in which a picture may be true (:func:`colorcapsnet.paint.candidates`).
+
+    Attributes:
+        seed: 0 or more; the same seed gives the same candidates.
+        of: how many there are to choose from, 1..128.
+        number: which of them, from 0, the likeliest.
+
+    Raises:
+        HintError: a value is out of range.
+    """
+
+    seed: int
+    of: int
+    number: int
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("seed", 0, 2**53), ("of", 1, DRAWS)):
+            object.__setattr__(self, name, _whole(getattr(self, name), f"{name} of a candidate", low, high))
+        object.__setattr__(self, "number", _whole(self.number, "the number of a candidate", 0, self.of - 1))
+
+
+@dataclass(frozen=True)
 class Hints:
     """All that a person decided about a picture, or about many.
 
@@ -113,6 +138,7 @@ class Hints:
         points: colors that spread from a place as far as things belong together; applied last.
         recolor: new colors of whole capsules, or of the connected part around a place; one after the other.
         reference: path of a picture in color; what is in both is colored as there.
+        candidate: which of several pictures that may be true; None for what is likely.
         strength: 0 is gray, 1 what is likely, 2 vivid.
         do_no_harm: 0..1; colors less sure than this fade to gray.
         size: width and height of the only picture that they fit, or None.
@@ -124,6 +150,7 @@ class Hints:
     points: Sequence[Point] = ()
     recolor: Sequence[Capsule | Point] = ()
     reference: str | Path | None = None
+    candidate: Candidate | None = None
     strength: float = 1.0
     do_no_harm: float = 0.0
     size: tuple[int, int] | None = None
@@ -172,7 +199,8 @@ class Hints:
         lines = {"points": [*map(_told, self.points)], "recolor": [*map(_told, self.recolor)]}
         told |= {name: value for name, value in lines.items() if value}
         usual = asdict(Hints())
-        told |= {n: getattr(self, n) for n in ("reference", "strength", "do_no_harm") if getattr(self, n) != usual[n]}
+        single = {n: getattr(self, n) for n in ("reference", "candidate", "strength", "do_no_harm")}
+        told |= {name: value for name, value in single.items() if value != usual[name]}
         parts = (f' "{name}": {_laid_out(value)}' for name, value in told.items())
         return "{\n" + ",\n".join(parts) + "\n}\n"
 
@@ -184,6 +212,8 @@ def _told(decided: Point | Capsule) -> dict[str, Any]:
 
 
 def _laid_out(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, Candidate):
+        return json.dumps(asdict(value))
     if isinstance(value, list):
         return "[\n" + ",\n".join(f"  {json.dumps(each)}" for each in value) + "\n ]"
     return json.dumps(value)
@@ -287,9 +317,11 @@ def from_json(text: str, name: str = "the hints") -> Hints:
     """
     try:
         told = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
-        _refuse_unknown(told, {"version", "size", "points", "recolor", "reference", "strength", "do_no_harm"})
+        _refuse_unknown(told, {"version", *Hints.__dataclass_fields__})
         if told.pop("version", None) != VERSION:
             raise HintError(f'they need "version": {VERSION}')
+        if told.get("candidate") is not None:
+            told["candidate"] = _candidate_from(told["candidate"])
         for key, read_one in (("points", _point_from), ("recolor", _recolor_from)):
             if key in told:
                 told[key] = [_numbered(key, n, one, read_one) for n, one in enumerate(_items(told[key], key), 1)]
@@ -348,9 +380,11 @@ def _number(value: Any, what: str, low: float, high: float) -> float:  # noqa: A
     return int(value) if isinstance(value, int | np.integer) else float(value)
 
 
-def _whole(value: Any, what: str, low: int) -> int:  # noqa: ANN401
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-        raise HintError(f"{what} is a whole number from {low} on, not {_shown(value)}")
+def _whole(value: Any, what: str, low: int, high: int | None = None) -> int:  # noqa: ANN401
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        reach = f"from {low} on" if high is None else f"from {low} to {high}"
+        raise HintError(f"{what} is a whole number {reach}, not {_shown(value)}")
     return int(value)
 
 
@@ -423,6 +457,14 @@ def _point_from(told: Any) -> Point:  # noqa: ANN401
         raise HintError('a point has a color, and either "pixel" or "relative" for its place')
     relative = "relative" in told
     return Point(*_pair(told["relative" if relative else "pixel"], "a place"), told["color"], relative)
+
+
+def _candidate_from(told: Any) -> Candidate:  # noqa: ANN401
+    needed = {"seed", "of", "number"}
+    _refuse_unknown(told, needed)
+    if set(told) != needed:
+        raise HintError(f'a candidate is {{"seed": 1, "of": 4, "number": 2}}, not {_shown(told)}')
+    return Candidate(**told)
 
 
 def _recolor_from(told: Any) -> Capsule | Point:  # noqa: ANN401

@@ -47,6 +47,17 @@ def fit(picture: Pixels, height: int, width: int) -> Pixels:
     return cast(Pixels, cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
+def within(shape: tuple[int, ...], side: int | None) -> tuple[int, int]:
+    """Height and width of a picture of this shape with a longer side of ``side`` at most, if there is a limit.
+
+    >>> within((1400, 2040), 1024), within((1400, 2040, 3), None), within((3, 9000), 100)
+    ((703, 1024), (1400, 2040), (1, 100))
+    """
+    height, width = shape[:2]
+    factor = min(1.0, (side or max(height, width)) / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
 def working_shape(height: int, width: int, size: int) -> tuple[int, int]:
     """What a network of this working size is shown of a picture: height and width.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 from colorcapsnet import Colorizer, Picture, color, paint, pictures, scale
 from colorcapsnet.errors import HintError, ModelError, PictureError
-from colorcapsnet.hints import NOTHING, Capsule, Hints, Point, ab_of
+from colorcapsnet.hints import NOTHING, Candidate, Capsule, Hints, Point, ab_of
 from tests.tiny import COLOR, write_model, write_photograph_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -476,6 +477,51 @@ def test_candidates_share_what_was_decided(cat):
     assert [p.array.shape for p in cat.candidates(2, strength=2.0, hints=hints)] == [(300, 451, 3)] * 2
 
 
+@pytest.mark.parametrize(("seed", "of", "number"), [(0, 4, 0), (1, 4, 2), (7, 1, 0), (3, 128, 127)])
+def test_a_chosen_candidate_is_the_one_that_was_shown(cat, seed, of, number):
+    hints = Hints(points=[Point(225, 250, (25, -20))], strength=1.4)
+    shown = cat.candidate_colors(of, seed, hints=hints)[number]
+    chosen = replace(hints, candidate=Candidate(seed, of, number))
+    assert np.array_equal(cat.ab(hints=chosen), shown)
+
+
+def test_a_candidate_is_chosen_after_the_reference_and_before_recolors(cat):
+    hints = Hints(reference=SAMPLES / "coffee.png", candidate=Candidate(1, 4, 2), recolor=[Capsule(0, "#2040a0")])
+    known = paint.candidates(cat.reference(SAMPLES / "coffee.png").known, 4, 1)[2]
+    expected = paint.color(paint.recolor(known, 0, ab_of("#2040a0")))
+    assert np.array_equal(cat.ab(hints=hints), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_preview_is_the_picture_made_small(photo, dtype):
+    """Coloring a small gray and making the colored picture small agree, but for what a cell cannot resolve."""
+    rgb = pictures.read(SAMPLES / "coffee.png").array
+    canvas = photo.open(rgb if dtype == np.uint8 else rgb.astype(np.uint16) * 257)
+    hints = Hints(points=[Point(300, 200, "#a03020")], strength=1.5)
+    gray = canvas.seen(240)
+    small = canvas.preview(gray, hints=hints)
+    assert gray.shape == (160, 240) and small.shape == (160, 240, 3) and small.dtype == np.uint8
+    assert np.array_equal(color.gray_of(small), gray)
+    expected = scale.fit(color.eight_bits(canvas.color(hints=hints).array), 160, 240)
+    apart = np.abs(color.srgb_to_lab(small) - color.srgb_to_lab(expected))[..., 1:]
+    assert np.median(apart) < 1.5 and apart.mean() < 3
+
+
+def test_a_preview_of_the_whole_size_is_the_picture(cat):
+    assert np.array_equal(cat.preview(cat.seen()), cat.color().array)
+    assert np.array_equal(cat.seen(10_000), cat.gray)
+
+
+def test_the_capsule_at_a_pixel_is_the_strongest_of_its_cell(cat):
+    for x, y in ((0, 0), (450, 299), (225, 150)):
+        number, share = cat.capsule_at(x, y)
+        row, column = cat.cell(x, y)
+        assert number == cat.regions[:, row, column].argmax()
+        assert share == pytest.approx(cat.regions[number, row, column]) and 1 / 3 <= share <= 1
+    with pytest.raises(HintError, match="the pixel 451, 0 is outside"):
+        cat.capsule_at(451, 0)
+
+
 def test_the_reach_of_hints_is_the_cards(tmp_path, photo):
     kernel = {"everywhere": 0.0, "wide": 0.0, "near_reach": 0.02}
     narrow = Colorizer(str(write_photograph_model(tmp_path, "narrow", paint={"kernel": kernel})))
@@ -493,6 +539,8 @@ def test_maps_have_the_size_of_the_picture(cat):
     shown, sure = cat.region_map(), cat.confidence_map()
     assert (shown.shape, shown.dtype, sure.shape, sure.dtype) == ((300, 451, 3), np.uint8, (300, 451), np.uint8)
     assert sure.mean() / 255 == pytest.approx(cat.confidence().mean(), abs=0.01)
+    assert (cat.region_map(100).shape, cat.confidence_map(100).shape) == ((67, 100, 3), (67, 100))
+    assert cat.confidence_map(100).mean() == pytest.approx(sure.mean(), abs=2)
 
 
 @settings(max_examples=40)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from colorcapsnet import hints, pictures
 from colorcapsnet.errors import ColorCapsNetError, HintError, OutputError
-from colorcapsnet.hints import NOTHING, Capsule, Hints, Point
+from colorcapsnet.hints import NOTHING, Candidate, Capsule, Hints, Point
 from colorcapsnet.pictures import Picture
 
 ab = st.floats(-128, 127)
@@ -25,11 +25,15 @@ points = st.builds(Point, pixels, pixels, colors) | st.builds(
 )
 waiting = st.builds(Point, pixels, pixels, st.none())
 recolors = st.builds(Capsule, st.integers(0, 10**9), colors) | points
+chosen = st.integers(1, 128).flatmap(
+    lambda of: st.builds(Candidate, st.integers(0, 2**53), st.just(of), st.integers(0, of - 1))
+)
 decisions = st.builds(
     Hints,
     points=st.lists(points | waiting, max_size=5),
     recolor=st.lists(recolors, max_size=5),
     reference=st.none() | st.text(min_size=1),
+    candidate=st.none() | chosen,
     strength=st.floats(0, 2),
     do_no_harm=st.floats(0, 1),
     size=st.none() | st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)),
@@ -63,6 +67,7 @@ def test_the_documented_file_is_read():
     assert decided.recolor == (Capsule(3, "#a03020"), Point(120, 34, "#a03020"))
     told = (decided.reference, decided.strength, decided.do_no_harm, decided.size)
     assert told == ("other.jpg", 1.2, 0.8, (451, 300))
+    assert decided.candidate == Candidate(seed=1, of=4, number=2)
 
 
 def test_nothing_is_the_version_alone():
@@ -135,7 +140,7 @@ red = '"color": "#a03020"'
         ("[1]", r"h: {…} is needed, not \[1\]"),
         ("{}", 'h: they need "version": 1'),
         ('{"version": 2}', 'h: they need "version": 1'),
-        ('{"version": 1, "point": []}', "h: there is no 'point': choose from do_no_harm, points, recolor"),
+        ('{"version": 1, "point": []}', "h: there is no 'point': choose from candidate, do_no_harm, points, recolor"),
         ('{"version": 1, "strength": 1, "strength": 2}', "h: 'strength' stands there twice"),
         ('{"version": 1, "strength": 2.5}', "h: strength is a number from 0 to 2, not 2.5"),
         ('{"version": 1, "strength": true}', "h: strength is a number from 0 to 2, not True"),
@@ -158,6 +163,12 @@ red = '"color": "#a03020"'
         ('{"version": 1, "points": [{"pixel": [1, 2], "color": "red"}]}', "'red' is no color: write \"#rrggbb\""),
         ('{"version": 1, "points": [{"pixel": [1, 2], "color": [1, 500]}]}', "b is a number from -128 to 127"),
         ('{"version": 1, "recolor": [{"capsule": 1.5, "color": "#a03020"}]}', "a whole number from 0 on, not 1.5"),
+        ('{"version": 1, "candidate": 3}', "{…} is needed, not 3"),
+        ('{"version": 1, "candidate": {"of": 4}}', r"a candidate is {.seed.: 1, .of.: 4, .number.: 2}, not {'of': 4}"),
+        ('{"version": 1, "candidate": {"seed": 0, "of": 4, "number": 4}}', "number from 0 to 3, not 4"),
+        ('{"version": 1, "candidate": {"seed": 0, "of": 129, "number": 0}}', "from 1 to 128, not 129"),
+        ('{"version": 1, "candidate": {"seed": true, "of": 4, "number": 0}}', "from 0 to 9007199254740992, not True"),
+        ('{"version": 1, "candidate": {"seed": 0, "of": 4, "number": 0, "n": 1}}', "there is no 'n'"),
         ('{"version": 1, "recolor": [{"capsule": 1}]}', "number 1 of recolor: None is no color"),
         ('{"version": 1, "recolor": [{"pixel": [1, 2], "color": null}]}', "a part to recolor has no color"),
     ],
