@@ -18,6 +18,8 @@ from colorcapsnet.errors import ColorCapsNetError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from click.shell_completion import CompletionItem
+
     from colorcapsnet.batch import Colorizes
     from colorcapsnet.colorizer import Colorizer
     from colorcapsnet.hints import Hints
@@ -64,6 +66,26 @@ def _unwritten(error: OSError) -> OutputError:
     return OutputError(f"standard output cannot be written ({error.strerror}): send it elsewhere")
 
 
+class _Model(click.ParamType[str]):
+    """A network's name or file; the shell completes both."""
+
+    name = "model"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "NAME|FILE.onnx"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from colorcapsnet import zoo
+
+        named = [CompletionItem(name) for name in zoo.names() if name.startswith(incomplete)]
+        return named or [CompletionItem(incomplete, type="file")]
+
+
+_MODEL = _Model()
+
+
 class _Verbs(click.Group):
     """Errors of this package, and of standard output, end in one line and their exit code."""
 
@@ -88,7 +110,7 @@ def main() -> None:
 @main.command()
 @click.argument("pictures", nargs=-1, required=True, type=_PLACE)
 @click.option("-o", "--output", type=_PLACE, help="File or folder to write to; by default beside the input.")
-@click.option("--model", default=None, metavar="NAME|FILE.onnx", help="Which network; see `colorcapsnet models`.")
+@click.option("--model", type=_MODEL, help="Which network; see `colorcapsnet models`.")
 @click.option("--strength", type=click.FloatRange(0, 2), help="0 is gray, 1 what is likely (the default), 2 vivid.")
 @click.option("--vivid", is_flag=True, help="As --strength 2.")
 @click.option("--reference", type=_FILE, metavar="PICTURE", help="Color as this picture in color: what is in both.")
@@ -321,7 +343,7 @@ def verify(source: Path, output: Path, only: tuple[str, ...], skip: tuple[str, .
 @click.option("-o", "--output", type=_FILE, metavar="FILE.json", help="Write a file of hints to fill in.")
 @click.option("--map", "as_map", type=_FILE, metavar="MAP.png", help="Write the picture with the points numbered.")
 @click.option("--hints", "hint_file", type=_FILE, metavar="FILE.json|FILE.png", help="What is known already.")
-@click.option("--model", default=None, metavar="NAME|FILE.onnx", help="Which network; see `colorcapsnet models`.")
+@click.option("--model", type=_MODEL, help="Which network; see `colorcapsnet models`.")
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 def suggest_hints(
     picture: Path,
@@ -354,7 +376,7 @@ def suggest_hints(
 @main.command()
 @click.argument("truth", type=_FOLDER)
 @click.argument("outputs", required=False, type=_FOLDER)
-@click.option("--model", "models", multiple=True, metavar="NAME|FILE.onnx", help="A network to score; may be repeated.")
+@click.option("--model", "models", multiple=True, type=_MODEL, help="A network to score; may be repeated.")
 @click.option("--as-published", is_flag=True, help="Score each patch network in the paper's manner, too.")
 @click.option("--also", multiple=True, type=_FOLDER, metavar="FOLDER", help="One more set; may be repeated.")
 @click.option("--against", multiple=True, metavar="ROW", help="Compare every row with this one, too.")
@@ -457,7 +479,7 @@ def report() -> None:
 @click.argument("truth", type=_FOLDER)
 @click.argument("outputs", required=False, type=_FOLDER)
 @click.option("-o", "--output", type=_FILE, required=True, help="The picture to write.")
-@click.option("--model", "models", multiple=True, metavar="NAME|FILE.onnx", help="A network to show; may be repeated.")
+@click.option("--model", "models", multiple=True, type=_MODEL, help="A network to show; may be repeated.")
 @click.option("--vivid", is_flag=True, help="Show the vivid colors of networks that have them, too.")
 @click.option("--pick", type=click.IntRange(1), help="Only so many: from the best by skill, of the last model, to "
               "the worst, evenly.")  # fmt: skip
@@ -498,7 +520,7 @@ def _sheet_rows(named: dict[str, Path], ways: dict[str, Any]) -> Iterator[Sequen
 @report.command()
 @click.argument("pictures", nargs=-1, required=True, type=_FILE)
 @click.option("-o", "--output", type=_FILE, required=True, help="The picture to write.")
-@click.option("--model", default=None, metavar="NAME|FILE.onnx", help="Which network; see `colorcapsnet models`.")
+@click.option("--model", type=_MODEL, help="Which network; see `colorcapsnet models`.")
 def capsules(pictures: tuple[Path, ...], output: Path, model: str | None) -> None:
     """Show what the capsules of a network make of PICTURES: gray | capsules | mean | vivid | confidence."""
     from colorcapsnet import report, zoo
@@ -680,7 +702,7 @@ def _train_photographs(
 @click.option("--name", default="own", help="Of the network that comes out.", show_default=True)
 @click.option("-o", "--output", type=_FOLDER, default=Path("finetuned"), help="Folder of NAME.onnx, its card, and "
               "what a stopped run goes on from.", show_default=True)  # fmt: skip
-@click.option("--model", metavar="NAME|FILE.onnx", help="Network to begin with; by default the one that colors.")
+@click.option("--model", type=_MODEL, help="Network to begin with; by default the one that colors.")
 @click.option("--steps", type=click.IntRange(1), help="At most; it stops by itself when nothing is gained.")
 @click.option("--estimate", "only_estimate", is_flag=True, help="Say what it would cost, and stop.")
 def finetune(
@@ -749,6 +771,19 @@ def calibrate(model: Path, held: tuple[Path, ...], taught: Path) -> None:
     learnt = calibrate.calibrate(Colorizer(str(model)), held, taught)
     replace(zoo.Card.load(path), paint=learnt).save(path)
     click.echo(json.dumps({name: value for name, value in learnt.items() if name != "curve"}))
+
+
+@main.command()
+def doctor() -> None:
+    """Say what is installed, what is missing or broken and how to mend it, and how fast coloring is here."""
+    from colorcapsnet.doctor import examine
+
+    broken = 0
+    for finding in examine():
+        click.echo(finding)
+        broken += finding.state == "broken"
+    if broken:
+        raise click.ClickException(f"{broken} broken; the lines above say how to mend it")
 
 
 def _need_training() -> None:

@@ -182,11 +182,15 @@ def names() -> list[str]:
     return sorted({path.stem for folder in _folders() if folder.is_dir() for path in folder.glob("*.onnx")})
 
 
-def _folders() -> list[Path]:
+def own_folder() -> Path:
+    """Where a user's own networks are looked for by name."""
     home = os.environ.get("COLORCAPSNET_HOME")
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    own = Path(home) if home else Path(data).expanduser() / "colorcapsnet"
-    return [Path(__file__).parent / "models", own / "models"]
+    return (Path(home) if home else Path(data).expanduser() / "colorcapsnet") / "models"
+
+
+def _folders() -> list[Path]:
+    return [Path(__file__).parent / "models", own_folder()]
 
 
 def _verified(path: Path, sha256: str) -> bytes:
