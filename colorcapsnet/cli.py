@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 import traceback
@@ -101,6 +102,15 @@ class _Verbs(click.Group):
             raise _Failure(_unwritten(error)) from error
 
 
+def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Of a cluster; a picture that comes right behind --cluster would be taken for one."""
+    if value is None or re.fullmatch(r"auto|local|[\w.\[\]:-]+:\d+", value):
+        return value
+    if value.startswith("ray://"):
+        raise click.BadParameter("ray:// cannot carry this work: give HOST:PORT on a machine of the cluster")
+    raise click.BadParameter(f"{value} is no address (auto, local or HOST:PORT): put --cluster at the end")
+
+
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="colorcapsnet")
 def main() -> None:
@@ -136,6 +146,8 @@ def main() -> None:
 @click.option("--no-provenance", is_flag=True, help="Do not write into the metadata what colored the picture.")
 @click.option("--jobs", "at_once", type=click.IntRange(1), help="Pictures at once; by default 2 and one a core.")
 @click.option("--report", "report_file", type=_PLACE, metavar="FILE.json", help="Write what became of each picture.")
+@click.option("--cluster", is_flag=False, flag_value="auto", metavar="[ADDRESS]", callback=_address, help="Color on a "
+              "Ray cluster: that at HOST:PORT, or the one that this machine is in, or all its cores.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say which files would be written, and stop.")
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
 def colorize(
@@ -161,6 +173,7 @@ def colorize(
     no_provenance: bool,
     at_once: int | None,
     report_file: Place | None,
+    cluster: str | None,
     dry_run: bool,
     force: bool,
 ) -> None:
@@ -183,9 +196,10 @@ def colorize(
         to = layers.format_of(chroma_only, output, to)
     if _PIPE in (*pictures, output):
         not_one = candidates or confidence or capsules or chroma_only == "ab"
-        if len(pictures) > 1 or not_one or report_file or dry_run or only or skip:
+        if len(pictures) > 1 or not_one or report_file or cluster or dry_run or only or skip:
             raise click.UsageError(
-                "through a pipe goes one picture, without candidates, maps, ab, --report, --dry-run, --only or --skip"
+                "through a pipe goes one picture, without candidates, maps, ab, --report, --cluster, --dry-run, --only "
+                "or --skip"
             )
         colorizer = _colorizer(model, as_published, stride)
         told = None if no_provenance else _provenance(colorizer, hints, None, chroma_only)
@@ -212,6 +226,8 @@ def colorize(
         chroma_only=chroma_only,
         overwrite=force,
     )
+    if cluster and asked.files:
+        raise click.UsageError("candidates and maps are of one picture, and made here: leave --cluster out")
     if report_file:
         if remote.is_folder(report_file):
             raise click.UsageError(f"--report {_shown(report_file)} is a folder: give the name of a file")
@@ -221,11 +237,17 @@ def colorize(
             for path in (job.target, *asked.files):
                 click.echo(f"{_shown(job.source)} -> {_shown(path)}")
         return
-    at_once = at_once or batch.PICTURES_AT_ONCE
-    colorizer = _colorizer(model, as_published, stride, batch.threads(len(jobs), at_once))
+    threads = 1 if cluster else batch.threads(len(jobs), at_once or batch.PICTURES_AT_ONCE)
+    colorizer = _colorizer(model, as_published, stride, threads)
     decided = decide.with_decisions(colorizer, hints, asked, overwrite=force)
     told = None if no_provenance else _provenance(colorizer, hints, candidates and (seed or 0), chroma_only)
-    outcomes = batch.colorize_all(jobs, decided, strength=hints.strength, overwrite=force, told=told, at_once=at_once)
+    options: dict[str, Any] = {"strength": hints.strength, "overwrite": force, "told": told}
+    if cluster:
+        from colorcapsnet import cluster as machines
+
+        outcomes = machines.colorize_all(jobs, decided, address=cluster, workers=at_once, **options)
+    else:
+        outcomes = batch.colorize_all(jobs, decided, at_once=at_once or batch.PICTURES_AT_ONCE, **options)
     if report_file:
         batch.write_report(outcomes, report_file, command=_command(), told=told)
     for outcome in outcomes:

@@ -61,6 +61,8 @@ class Colorizer:
         stride: int | None = None,
         threads: int | None = None,
     ) -> None:
+        self._chosen = {"as_published": as_published, "stride": stride, "threads": threads}
+        self._model = str(Path(model).absolute()) if model.endswith(".onnx") else model
         self.network = zoo.load(model, threads)
         self.card = self.network.card
         self.sha256 = self.card.sha256
@@ -72,6 +74,10 @@ class Colorizer:
             raise ValueError(f"{self.card.name} sees whole photographs: no patches, no stride, no published manner")
         if self.card.kind == "patch" and not 1 <= self.stride <= n:
             raise ValueError(f"the stride is 1 to {n} (the patch's side), not {self.stride}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process loads the network again, and refuses another of that name."""
+        return _again, (self._model, self._chosen, self.sha256)
 
     def __str__(self) -> str:
         """The network, and how much it sees at once."""
@@ -467,6 +473,16 @@ class Canvas:
     def _paint(self, known: Known, strength: float) -> Float:
         measured = {name: self.card.paint[name] for name in zoo.VIVID if name in self.card.paint}
         return paint.color(known, strength, **measured)
+
+
+def _again(model: str, chosen: dict[str, Any], sha256: str) -> Colorizer:
+    colorizer = Colorizer(model, **chosen)
+    if colorizer.sha256 != sha256:
+        raise ModelError(
+            f"{model} is another network here (hash {colorizer.sha256[:12]}, not {sha256[:12]}): "
+            "install the same one on every machine"
+        )
+    return colorizer
 
 
 def _taken(picture: Any) -> Picture:  # noqa: ANN401

@@ -17,7 +17,19 @@ FLOOR = ["errors", "progress", "remote"]
 LEAVES = ["color", "exif", "maps", "paint", "patches", "scale", "heic", "pictures", "layers", "provenance", "metrics"]
 KNOWLEDGE = ["zoo", "hints"]
 MAIN_JOB = ["colorizer"]
-USES = ["batch", "verify", "report", "evaluate", "uses", "calibrate", "decide", "claims", "paper_report", "doctor"]
+USES = [
+    "batch",
+    "cluster",
+    "verify",
+    "report",
+    "evaluate",
+    "uses",
+    "calibrate",
+    "decide",
+    "claims",
+    "paper_report",
+    "doctor",
+]
 TABLE = FLOOR + LEAVES + KNOWLEDGE + MAIN_JOB + USES + ["cli"]
 LEARN_MAY_USE = {*FLOOR, *LEAVES, "zoo", "evaluate"}
 
