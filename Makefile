@@ -2,6 +2,7 @@
 # make check   lint, types, fast tests (under 90 s)
 # make test    everything but the slow tests (under 12 min)
 # make slow    the slow tests, and the wheel in an empty environment (under 40 min)
+# make docs    write the pages that the program knows best, and build the site: out/site/index.html
 # make bench   measure; the README's figures come from here
 PYTHON ?= python3
 LIGHT := .venv/light
@@ -9,7 +10,7 @@ DEV := .venv/dev
 FAST := OMP_NUM_THREADS=1 $(DEV)/bin/pytest -n 2
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test slow wheel bench clean
+.PHONY: demo check test slow wheel docs bench clean
 
 demo: $(LIGHT)/ready
 	@$(LIGHT)/bin/colorcapsnet colorize samples -o out/demo --force
@@ -39,6 +40,10 @@ wheel: $(DEV)/ready
 	cp examples/one_picture.py samples/chelsea.png out/wheel/
 	cd out/wheel && bin/colorcapsnet colorize chelsea.png -o colored.png --no-provenance
 	cd out/wheel && bin/python one_picture.py chelsea.png again.png && cmp colored.png again.png
+
+docs: $(DEV)/ready
+	$(DEV)/bin/python docs/generate.py
+	$(DEV)/bin/python -m sphinx -q -W --keep-going -b html docs out/site
 
 bench: $(DEV)/ready
 	$(DEV)/bin/python -m benchmarks.training_step

@@ -54,6 +54,33 @@ def test_every_room_is_in_the_readmes_tree():
         assert path.stem in hidden or f"colorcapsnet/{path.name}" in README
 
 
+def test_every_page_is_on_the_site_and_every_room_in_its_api():
+    """Each in a toctree of docs/index.md; what has docstrings in docs/api.md or docs/api-learn.md."""
+    listed = re.findall(r"^[a-z/-]+$", (ROOT / "docs/index.md").read_text(), re.MULTILINE)
+    pages = [path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert sorted(listed) == sorted({*pages} - {"index"})
+    api = "".join((ROOT / "docs" / name).read_text() for name in ("api.md", "api-learn.md"))
+    documented = set(re.findall(r"automodule:: colorcapsnet\.([\w.]+)", api))
+    rooms = [path.relative_to(ROOT / "colorcapsnet") for path in (ROOT / "colorcapsnet").rglob("*.py")]
+    there = {".".join(path.with_suffix("").parts) for path in rooms if not path.stem.startswith("__")}
+    assert documented == there - {"cli"}
+
+
+def test_pages_that_the_program_writes_say_what_it_says_now():
+    run(ROOT / "docs/generate.py", "--check", cwd=ROOT)
+
+
+@pytest.mark.medium
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="pip install 'colorcapsnet[docs]'")
+    run("-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", ROOT / "docs", tmp_path, cwd=ROOT)
+    for page in ("index", "cli", "models", "api", "paper/paper"):
+        assert (tmp_path / f"{page}.html").exists()
+    for page in tmp_path.rglob("*.html"):
+        for target in re.findall(r'href="([^":#?]+\.html)', page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
 def python_blocks(path):
     return re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
 
@@ -121,6 +148,13 @@ def test_the_readmes_table_is_the_shipped_models_own():
         rows = zoo.Card.load(zoo.find(model).with_suffix(".json")).scores["bsds500/val"]["rows"]
         for name, row in rows.items():
             assert re.search(rf"^\| {re.escape(name)} \| {row['psnr']['value']:.2f} ", README, re.MULTILINE), name
+
+
+def test_the_python_of_docs_start_runs(tmp_path):
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    (block,) = python_blocks(ROOT / "docs/start.md")
+    run("-c", block, cwd=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"samples", "chelsea-color.png", "evening.jpg"}
 
 
 def test_example_of_one_picture_keeps_every_gray_code(tmp_path):

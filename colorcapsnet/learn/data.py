@@ -2,7 +2,7 @@
 
 A data set is written ``kind:path`` (or only a path: a folder, or a ``.tar`` read as a stream):
 
-==============  ==============================================================================================
+=============== ==============================================================================================
 ``ilsvrc``      ILSVRC 2012, validation and test merged, as the paper does: folders or tars whose names hold
                 ``val`` or ``test``
 ``div2k-train`` DIV2K training pictures, those that have a gray partner (794 of 800 in the NTIRE 2019 challenge)
@@ -12,7 +12,7 @@ A data set is written ``kind:path`` (or only a path: a folder, or a ``.tar`` rea
 ``caltech101``  Caltech-101 without its plants, which are the example of somebody's own folder
 ``folder``      every picture below a folder
 ``tar``         every picture in a tar archive, or in every tar of a folder
-==============  ==============================================================================================
+=============== ==============================================================================================
 """
 
 from __future__ import annotations
