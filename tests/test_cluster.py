@@ -36,7 +36,7 @@ def start(place, *arguments):
 
 def run(place, *arguments, code=0):
     with start(place, *arguments) as process:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=700)
     assert process.returncode == code, err
     assert "Traceback" not in err
     return out.splitlines(), err
@@ -153,7 +153,7 @@ def test_a_worker_that_is_killed_in_the_middle_loses_nothing_and_nothing_is_done
         os.kill(workers[0], signal.SIGKILL)
         done = results(tmp_path / "out")
         assert len(done) < 40
-        printed, err = process.communicate(timeout=300)
+        printed, err = process.communicate(timeout=700)
     assert process.returncode == 1
     assert "40 colored, 1 failed" in err
     assert re.search(r"^  in/broken.png is not a JPEG", err, re.MULTILINE)
