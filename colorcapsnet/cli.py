@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -202,7 +203,7 @@ def colorize(
                 "or --skip"
             )
         colorizer = _colorizer(model, as_published, stride)
-        told = None if no_provenance else _provenance(colorizer, hints, None, chroma_only)
+        told = None if no_provenance else decide.provenance(colorizer, hints, chroma_only=chroma_only)
         decided = decide.with_decisions(colorizer, hints, decide.Asked(chroma_only=chroma_only))
         _through_pipe(pictures[0], output, decided, hints.strength, told, to, force)
         return
@@ -240,7 +241,8 @@ def colorize(
     threads = 1 if cluster else batch.threads(len(jobs), at_once or batch.PICTURES_AT_ONCE)
     colorizer = _colorizer(model, as_published, stride, threads)
     decided = decide.with_decisions(colorizer, hints, asked, overwrite=force)
-    told = None if no_provenance else _provenance(colorizer, hints, candidates and (seed or 0), chroma_only)
+    drawn = candidates and (seed or 0)
+    told = None if no_provenance else decide.provenance(colorizer, hints, seed=drawn, chroma_only=chroma_only)
     options: dict[str, Any] = {"strength": hints.strength, "overwrite": force, "told": told}
     if cluster:
         from colorcapsnet import cluster as machines
@@ -267,20 +269,6 @@ def _colorizer(model: str | None, as_published: bool, stride: int | None, thread
         return Colorizer(model or zoo.DEFAULT, as_published=as_published, stride=stride, threads=threads)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-
-
-def _provenance(colorizer: Colorizer, hints: Hints, seed: int | None, chroma_only: str | None) -> dict[str, str]:
-    """What is written into the pictures about their colors."""
-    from colorcapsnet import __version__
-    from colorcapsnet.hints import NOTHING
-
-    told = {"tool": f"colorcapsnet {__version__}", "model": colorizer.card.name, "modelHash": colorizer.sha256}
-    told |= {"strength": f"{hints.strength:g}"} | ({"asPublished": "true"} if colorizer.as_published else {})
-    told |= {} if seed is None else {"seed": str(seed)}
-    told |= {"chromaOnly": chroma_only} if chroma_only else {}
-    if hints.reference is not None:  # nobody's folders go into a picture
-        hints = replace(hints, reference=Path(hints.reference).name)
-    return told | ({} if hints == replace(NOTHING, strength=hints.strength) else {"hints": hints.to_json()})
 
 
 def _shown(place: Place) -> str:
@@ -393,6 +381,35 @@ def suggest_hints(
     if output:
         hints.write(suggested.hints, output, overwrite=force)
     click.echo(suggested)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", help="Address to listen at; 0.0.0.0 for all.", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 for any free one.", show_default=True)
+@click.option("--domain", "domains", multiple=True, metavar="NAME", help="Name by which others reach it; may be "
+              "repeated. Addresses and localhost need none.")  # fmt: skip
+@click.option("--max-megapixels", type=click.IntRange(1, 500), default=100, help="Of one picture.", show_default=True)
+@click.option("--max-pictures", type=click.IntRange(1), default=64, help="Held at once.", show_default=True)
+@click.option("--model", default=None, metavar="NAME|FILE.onnx", help="Which network; see `colorcapsnet models`.")
+def serve(
+    host: str, port: int, domains: tuple[str, ...], max_megapixels: int, max_pictures: int, model: str | None
+) -> None:
+    """Show the page that colors pictures, and answer programs by HTTP, until Ctrl-C.
+
+    By default only this machine is served. Pictures stay in memory and are forgotten after half an hour.
+    """
+    from colorcapsnet.errors import need
+
+    for module in ("fastapi", "uvicorn"):
+        need(module, "web")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # requests share the cores; small products are slower on many
+    from colorcapsnet.serve.app import application
+    from colorcapsnet.serve.bounds import Limits
+    from colorcapsnet.serve.run import run
+
+    limits = Limits(pixels=max_megapixels * 1_000_000, pictures=max_pictures)
+    app = application(_colorizer(model, False, None), limits, domains)
+    run(app, host, port, lambda address: click.echo(f"{address} (Ctrl-C stops it)"))
 
 
 @main.command()

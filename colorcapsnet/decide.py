@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from colorcapsnet import color, layers, maps, pictures, remote, scale
+from colorcapsnet import __version__, color, layers, maps, pictures, remote, scale
 from colorcapsnet.batch import Advance, Colorizes, Job
 from colorcapsnet.colorizer import Canvas, Colorizer
 from colorcapsnet.errors import HintError, ModelError, OutputError
@@ -160,6 +160,26 @@ def with_decisions(
     nothing = replace(hints, strength=1.0) == NOTHING and not (asked.files or asked.candidates)
     decided = colorizer if nothing else Decided(colorizer, hints, asked, overwrite)
     return ChromaOnly(decided, asked.chroma_only) if asked.chroma_only else decided
+
+
+def provenance(
+    colorizer: Colorizer, hints: Hints, *, seed: int | None = None, chroma_only: str | None = None
+) -> dict[str, str]:
+    """What is written into a picture about its colors (:func:`colorcapsnet.provenance.stamped`).
+
+    Args:
+        colorizer: that made them.
+        hints: that were followed.
+        seed: of the candidates, if these are some.
+        chroma_only: as in :class:`Asked`.
+    """
+    told = {"tool": f"colorcapsnet {__version__}", "model": colorizer.card.name, "modelHash": colorizer.sha256}
+    told |= {"strength": f"{hints.strength:g}"} | ({"asPublished": "true"} if colorizer.as_published else {})
+    told |= {} if seed is None else {"seed": str(seed)}
+    told |= {"chromaOnly": chroma_only} if chroma_only else {}
+    if hints.reference is not None:  # nobody's folders go into a picture
+        hints = replace(hints, reference=Path(hints.reference).name)
+    return told | ({} if hints == replace(NOTHING, strength=hints.strength) else {"hints": hints.to_json()})
 
 
 class ChromaOnly:

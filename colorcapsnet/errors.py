@@ -4,6 +4,7 @@
 
     ColorCapsNetError          one line: what is wrong (with the value in it) and what to do
     ├── PictureError           a picture cannot be read, or is not one we can color
+    │   └── TooLarge           it has more pixels than are allowed
     ├── HintError              what a person decided cannot be read, or does not fit the picture
     ├── PlaceError             a URL cannot be reached, or is of no known kind
     ├── OutputError            a result cannot be written, or would replace something
@@ -29,6 +30,10 @@ class ColorCapsNetError(Exception):
 
 class PictureError(ColorCapsNetError):
     """A picture is missing, empty, damaged, too large, or of a kind that has no gray."""
+
+
+class TooLarge(PictureError):
+    """A picture has more pixels than are allowed; nothing of it was decoded."""
 
 
 class HintError(ColorCapsNetError, ValueError):

@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+_LONGEST = 120  # seconds: half a gigapixel takes less
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -44,7 +46,10 @@ def decode(content: bytes, page: int, max_pixels: int) -> Decoded:
         ValueError: the file is damaged.
     """
     command = [sys.executable, "-P", __file__, str(page), str(max_pixels)]
-    done = subprocess.run(command, input=content, capture_output=True, check=False)
+    try:
+        done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=_LONGEST)
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"the decoder did not end within {_LONGEST} s") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         if said.startswith("MemoryError"):

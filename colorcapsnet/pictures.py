@@ -22,7 +22,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from colorcapsnet import exif, heic
-from colorcapsnet.errors import ColorCapsNetError, OutputError, PictureError, need
+from colorcapsnet.errors import ColorCapsNetError, OutputError, PictureError, TooLarge, need
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -209,8 +209,9 @@ def read(source: str | os.PathLike[str] | bytes | BinaryIO, *, page: int = 0, ma
 
     Raises:
         MissingExtra: a HEIC picture, and what reads it is not installed.
-        PictureError: missing, unreadable, empty, damaged or cut short, no picture, too large, without this page,
-            or with samples that have no display meaning (float, 32-bit, complex, many bands).
+        TooLarge: more pixels than ``max_pixels``.
+        PictureError: missing, unreadable, empty, damaged or cut short, no picture, without this page, or with
+            samples that have no display meaning (float, 32-bit, complex, many bands).
     """
     if isinstance(source, str | os.PathLike):
         with _open(Path(source)) as file:
@@ -475,7 +476,7 @@ def _refuse_missing(page: int, pages: int, name: str) -> None:
 
 def _refuse_large(width: int, height: int, max_pixels: int, name: str) -> None:
     if width * height > max_pixels:
-        raise PictureError(
+        raise TooLarge(
             f"{name} has {width}×{height} pixels, over the limit of {max_pixels:,}: "
             "make it smaller, or read it in Python with a larger max_pixels"
         )

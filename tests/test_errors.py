@@ -10,7 +10,7 @@ from colorcapsnet import errors
 
 
 def test_every_error_is_of_the_tree_and_has_an_exit_code():
-    for name in ("PictureError", "HintError", "OutputError", "ModelError", "DataError", "MissingExtra"):
+    for name in ("PictureError", "TooLarge", "HintError", "OutputError", "ModelError", "DataError", "MissingExtra"):
         kind = getattr(errors, name)
         assert issubclass(kind, errors.ColorCapsNetError)
         assert kind.exit_code in (1, 2)

@@ -52,8 +52,13 @@ def test_every_room_of_the_light_half_is_in_the_table():
 
 @pytest.mark.parametrize("room", TABLE)
 def test_imports_point_down_the_table(room):
-    below = set(TABLE[: TABLE.index(room)]) | ({"learn"} if room == "cli" else set())
+    below = set(TABLE[: TABLE.index(room)]) | ({"learn", "serve"} if room == "cli" else set())
     assert imports_of(PACKAGE / f"{room}.py") <= below
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "serve").glob("*.py")), ids=lambda path: path.stem)
+def test_the_page_is_a_door_that_knows_everything_but_the_command_and_the_heavy_half(path):
+    assert imports_of(path) <= {*TABLE, "serve"} - {"cli"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "learn").glob("*.py")), ids=lambda path: path.stem)

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+SAMPLES = Path(__file__).parents[2] / "samples"
