@@ -3,14 +3,17 @@
 # make test    everything but the slow tests (under 12 min)
 # make slow    the slow tests, and the wheel in an empty environment (under 40 min)
 # make docs    write the pages that the program knows best, and build the site: out/site/index.html
+# make release-check   wheel and sdist in empty environments of the oldest and newest Python; licenses
 # make bench   measure; the README's figures come from here
 PYTHON ?= python3
+# the oldest and the newest Python that are to be had
+RELEASED_FOR ?= python3.11 python3.13
 LIGHT := .venv/light
 DEV := .venv/dev
 FAST := OMP_NUM_THREADS=1 $(DEV)/bin/pytest -n 2
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test slow wheel docs bench clean
+.PHONY: demo check test slow wheel installed docs release-check bench clean
 
 demo: $(LIGHT)/ready
 	@$(LIGHT)/bin/colorcapsnet colorize samples -o out/demo --force
@@ -33,13 +36,25 @@ slow: $(DEV)/ready
 	$(MAKE) wheel
 
 wheel: $(DEV)/ready
-	rm -rf build dist out/wheel
+	rm -rf build dist
 	$(DEV)/bin/python -m build --wheel --outdir dist .
-	$(PYTHON) -m venv out/wheel
-	out/wheel/bin/python $(PIP) dist/*.whl
-	cp examples/one_picture.py samples/chelsea.png out/wheel/
-	cd out/wheel && bin/colorcapsnet colorize chelsea.png -o colored.png --no-provenance
-	cd out/wheel && bin/python one_picture.py chelsea.png again.png && cmp colored.png again.png
+	$(MAKE) installed PACKAGE=dist/*.whl
+
+installed:
+	rm -rf out/installed
+	$(PYTHON) -m venv out/installed
+	out/installed/bin/python $(PIP) $(PACKAGE)
+	cp examples/one_picture.py samples/chelsea.png out/installed/
+	cd out/installed && bin/colorcapsnet doctor
+	cd out/installed && bin/colorcapsnet colorize chelsea.png -o colored.png --no-provenance
+	cd out/installed && bin/python one_picture.py chelsea.png again.png && cmp colored.png again.png
+
+release-check: $(DEV)/ready
+	rm -rf build dist
+	$(DEV)/bin/python -m build --outdir dist .
+	$(DEV)/bin/python docs/licenses.py --check
+	for python in $(RELEASED_FOR); do for package in dist/*.whl dist/*.tar.gz; do \
+	  $(MAKE) installed PYTHON=$$python PACKAGE=$$package || exit 1; done; done
 
 docs: $(DEV)/ready
 	$(DEV)/bin/python docs/generate.py

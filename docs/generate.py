@@ -12,7 +12,7 @@ from colorcapsnet import report, zoo
 from colorcapsnet.cli import main
 
 DOCS = Path(__file__).parent
-WIDTH = 100
+WIDTH = 84
 
 
 def commands() -> str:

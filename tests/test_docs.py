@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from colorcapsnet.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "samples" / "README.md"]
+DOCUMENTS = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), ROOT / "samples" / "README.md"]
 
 
 def run(*command, cwd):
@@ -68,6 +69,21 @@ def test_every_page_is_on_the_site_and_every_room_in_its_api():
 
 def test_pages_that_the_program_writes_say_what_it_says_now():
     run(ROOT / "docs/generate.py", "--check", cwd=ROOT)
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    (version,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_package_that_coloring_needs_is_in_the_licenses():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    users = {name: needed for name, needed in project["optional-dependencies"].items() if name not in ("dev", "docs")}
+    page = (ROOT / "docs/licenses.md").read_text().lower().replace("_", "-")
+    assert all(f"## `[{extra}]` adds" in page for extra in users)
+    for line in [*project["dependencies"], *(line for needed in users.values() for line in needed)]:
+        assert f"| {re.split('[><=[]', line)[0].lower().replace('_', '-')} |" in page, line
 
 
 @pytest.mark.medium
