@@ -1,0 +1,137 @@
+/** Where the network runs: answers engine.js, picture by picture. */
+
+import * as ort from "./ort.wasm.bundle.min.mjs";
+import { Canvas, shownTo } from "./canvas.js";
+import { capsuleMap, grayMap } from "./maps.js";
+import * as pictures from "./picture.js";
+import { provenance } from "./provenance.js";
+
+const OUTPUTS = ["coupling", "weight", "mean", "scale", "basis", "mix"];
+const SIZES_KEPT = 4; // smaller copies of a picture's gray
+
+const opened = new Map();
+let last = 0;
+let loading;
+
+const answers = {
+  async about() {
+    network(() => {}).catch(() => {}); // begun while a person looks for a picture; its error is told when one is opened
+    const { name, license, limits } = await card();
+    const { ACCEPTS: accepts, FORMATS: formats, MOST_BYTES: maxBytes, MOST_PIXELS: maxPixels } = pictures;
+    return { name: "colorcapsnet", model: name, accepts, formats, maxBytes, maxPixels, offline: true, license, limits };
+  },
+
+  async open(progress, file) {
+    progress("reading the picture", 0);
+    const picture = await pictures.read(file);
+    const { session, measured, size } = await network((share) => progress("loading the network", 0.1 + 0.7 * share));
+    progress("looking at the picture", 0.8);
+    const shown = shownTo(picture.gray, picture.width, picture.height, size);
+    const canvas = new Canvas(await known(session, shown), shown, picture, measured);
+    opened.set(++last, { canvas, sizes: new Map() });
+    progress("done", 1);
+    const { width, height, depth } = picture;
+    return { id: last, name: file.name, width, height, depth, capsules: canvas.capsules };
+  },
+
+  gray: (_, id, side) => shown(id, side, ({ gray }) => pictures.inGray(gray)),
+
+  preview: (_, id, decisions, side) => shown(id, side, (picture, { canvas }) => canvas.render(canvas.ab(decisions), picture)),
+
+  capsuleMap: (_, id, side) => shown(id, side, (picture, { canvas }) => capsuleMap(canvas.known, picture)),
+
+  confidence: (_, id, side) =>
+    shown(id, side, ({ width, height }, { canvas }) => grayMap(canvas.confidence(), canvas.known.shape, width, height)),
+
+  capsuleAt: (_, id, x, y) => of(id).canvas.capsuleAt(x, y),
+
+  suggest: (_, id, n, decisions) => of(id).canvas.suggest(n, decisions),
+
+  async download(_, id, decisions, format) {
+    const { canvas } = of(id);
+    const { name, sha256 } = await card();
+    const rgba = pictures.withAlpha(canvas.render(canvas.ab(decisions)), canvas.picture);
+    const { version, size, ...told } = decisions;
+    const xmp = provenance({ tool: "colorcapsnet page", model: name, sha256, decisions: JSON.stringify(told) });
+    return pictures.encoded(rgba, canvas.picture, format, xmp);
+  },
+
+  close: (_, id) => void opened.delete(id),
+};
+
+self.onmessage = async ({ data: { number, method, args } }) => {
+  const progress = (...told) => self.postMessage({ number, progress: told });
+  try {
+    const answer = await answers[method](progress, ...args);
+    self.postMessage({ number, answer }, answer instanceof ImageBitmap ? [answer] : []);
+  } catch (error) {
+    self.postMessage({ number, error: error.message });
+  }
+};
+
+function of(id) {
+  const found = opened.get(id);
+  if (!found) throw new Error("this picture was closed: open it again");
+  return found;
+}
+
+/** A bitmap of what `draw` gives for the picture at a size. */
+function shown(id, side, draw) {
+  const found = of(id);
+  if (!found.sizes.has(side)) {
+    if (found.sizes.size === SIZES_KEPT) found.sizes.delete(found.sizes.keys().next().value);
+    found.sizes.set(side, pictures.smaller(found.canvas.picture, side));
+  }
+  const picture = found.sizes.get(side);
+  return pictures.bitmapOf(pictures.withAlpha(draw(picture, found), picture), picture);
+}
+
+async function card() {
+  return (await fetched("card.json")).json();
+}
+
+/** The network, loaded once; `progress` is told which share of it came. */
+async function network(progress) {
+  loading ??= loaded(progress);
+  try {
+    return await loading;
+  } catch (error) {
+    loading = undefined;
+    throw error;
+  }
+}
+
+async function loaded(progress) {
+  ort.env.wasm.wasmPaths = new URL("./", import.meta.url).href;
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+  const { paint: measured, size, bytes } = await card();
+  const model = await whole(await fetched("network.onnx"), bytes, progress);
+  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+  return { session, measured, size };
+}
+
+async function fetched(name) {
+  const response = await fetch(new URL(name, import.meta.url)).catch(() => null);
+  if (!response?.ok) throw new Error(`${name} of this page did not come: look after the connection and try again`);
+  return response;
+}
+
+async function whole(response, bytes, progress) {
+  const out = new Uint8Array(bytes);
+  let at = 0;
+  for (const reader = response.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return out;
+    out.set(value, at);
+    at += value.length;
+    progress(at / bytes);
+  }
+}
+
+/** What the network knows of what it is shown. */
+async function known(session, { codes, width, height }) {
+  const gray = Float32Array.from(codes, (code) => code / 255);
+  const given = await session.run({ gray: new ort.Tensor("float32", gray, [1, height, width]) });
+  const arrays = Object.fromEntries(OUTPUTS.map((name) => [name, given[name].data]));
+  return { ...arrays, shape: given.coupling.dims.slice(2), given: new Set() };
+}
