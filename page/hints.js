@@ -72,7 +72,7 @@ function ofKind(told, capsules) {
 
 function candidateOf(told) {
   refuseUnknown(told, ["seed", "of", "number"], "a candidate");
-  const seed = whole(told.seed, "the seed of a candidate", 0);
+  const seed = whole(told.seed, "the seed of a candidate", 0, 2 ** 53);
   const of = whole(told.of, "the number of candidates", 1, DRAWS);
   return { seed, of, number: whole(told.number, "the number of a candidate", 0, of - 1) };
 }
@@ -104,9 +104,9 @@ function number(value, what, low, high) {
   throw new Error(`${what} is a number from ${low} to ${high}, not ${shown(value)}`);
 }
 
-function whole(value, what, low, high = Number.MAX_SAFE_INTEGER) {
+function whole(value, what, low, high = Infinity) {
   if (Number.isInteger(value) && value >= low && value <= high) return value;
-  const range = high === Number.MAX_SAFE_INTEGER ? `from ${low} on` : `from ${low} to ${high}`;
+  const range = high === Infinity ? `from ${low} on` : `from ${low} to ${high}`;
   throw new Error(`${what} is a whole number ${range}, not ${shown(value)}`);
 }
 

@@ -17,24 +17,24 @@ const CRC = crcTable();
  * Decode a file, upright and in sRGB.
  *
  * @param {File} file
- * @returns {Promise<{gray: Uint8Array, alpha: ?Uint8Array, width, height, depth: 8|16}>} depth is the file's own; codes
- *   have 8 bits whatever it is
+ * @returns {Promise<{gray: Uint8Array, alpha: ?Uint8Array, width, height, deep: boolean}>} deep where the file has 16 bits;
+ *   codes have 8
  * @throws {Error} it is too large, or no picture that this browser reads
  */
 export async function read(file) {
-  if (file.size > MOST_BYTES) throw new Error(`${file.name} has ${megas(file.size)} MB: give ${megas(MOST_BYTES)} at most`);
+  if (file.size > MOST_BYTES) throw new Error(`${file.name ?? "the picture"} has ${megas(file.size)} MB: give ${megas(MOST_BYTES)} at most`);
   const options = { imageOrientation: "from-image", colorSpaceConversion: "default", premultiplyAlpha: "none" };
   const bitmap = await createImageBitmap(file, options).catch(() => {
-    throw new Error(`${file.name} is no picture that this browser reads: give a JPEG, PNG, WebP or AVIF`);
+    throw new Error(`${file.name ?? "the picture"} is no picture that this browser reads: give a JPEG, PNG, WebP or AVIF`);
   });
   const { width, height } = bitmap;
   if (width * height > MOST_PIXELS) {
     bitmap.close();
-    throw new Error(`${file.name} has ${megas(width * height)} megapixels: give ${megas(MOST_PIXELS)} at most`);
+    throw new Error(`${file.name ?? "the picture"} has ${megas(width * height)} megapixels: give ${megas(MOST_PIXELS)} at most`);
   }
   const codes = await codesOf(bitmap);
   bitmap.close();
-  return { ...codes, width, height, depth: await depthOf(file) };
+  return { ...codes, width, height, deep: await isDeep(file) };
 }
 
 /** The same picture with its longer side at most `side`; itself if it is no larger. */
@@ -114,10 +114,10 @@ async function unmultiplied(bitmap, top, tall, otherwise) {
   return out;
 }
 
-/** 16 for a PNG of 16 bits a channel; the other kinds that browsers read have 8, or are cut to them. */
-async function depthOf(file) {
+/** Whether it is a PNG of 16 bits a channel. */
+async function isDeep(file) {
   const head = new Uint8Array(await file.slice(0, 25).arrayBuffer());
-  return PNG.every((byte, at) => head[at] === byte) && head[24] === 16 ? 16 : 8;
+  return PNG.every((byte, at) => head[at] === byte) && head[24] === 16;
 }
 
 async function jpeg(rgba, { width, height }, xmp) {

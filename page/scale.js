@@ -17,7 +17,7 @@ export function workingShape(height, width, size) {
 /** [width, height] of a picture whose longer side is at most `side`. */
 export function within(width, height, side) {
   const factor = Math.min(1, side / Math.max(width, height));
-  return [width, height].map((each) => Math.max(1, Math.round(each * factor)));
+  return [width, height].map((each) => Math.max(1, even(each * factor)));
 }
 
 /**

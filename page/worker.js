@@ -2,11 +2,12 @@
 
 import * as ort from "./ort.wasm.bundle.min.mjs";
 import { Canvas, shownTo } from "./canvas.js";
-import { capsuleMap, grayMap } from "./maps.js";
+import { capsuleMap, grayMap, labels } from "./maps.js";
 import * as pictures from "./picture.js";
 import { provenance } from "./provenance.js";
 
 const OUTPUTS = ["coupling", "weight", "mean", "scale", "basis", "mix"];
+const MOST_TOLD = 30_000; // letters
 const SIZES_KEPT = 4; // smaller copies of a picture's gray
 
 const opened = new Map();
@@ -22,26 +23,31 @@ const answers = {
   },
 
   async open(progress, file) {
-    progress("reading the picture", 0);
+    progress("Reading the photograph", 0);
     const picture = await pictures.read(file);
-    const { session, measured, size } = await network((share) => progress("loading the network", 0.1 + 0.7 * share));
-    progress("looking at the picture", 0.8);
+    const { session, measured, size } = await network((share) => progress("Loading the network", 0.1 + 0.7 * share));
+    progress("Looking at the photograph", 0.8);
     const shown = shownTo(picture.gray, picture.width, picture.height, size);
     const canvas = new Canvas(await known(session, shown), shown, picture, measured);
     opened.set(++last, { canvas, sizes: new Map() });
-    progress("done", 1);
-    const { width, height, depth } = picture;
-    return { id: last, name: file.name, width, height, depth, capsules: canvas.capsules };
+    progress("Looking at the photograph", 1);
+    const { width, height, deep } = picture;
+    const told = { id: last, name: file.name ?? "photograph", width, height, depth: 8, capsules: canvas.capsules };
+    return deep ? { ...told, note: "8 of its 16 bits are shown and saved here; colorcapsnet colorize keeps all." } : told;
   },
 
   gray: (_, id, side) => shown(id, side, ({ gray }) => pictures.inGray(gray)),
 
-  preview: (_, id, decisions, side) => shown(id, side, (picture, { canvas }) => canvas.render(canvas.ab(decisions), picture)),
+  preview: (_, id, decisions, side) => shown(id, side, (picture, canvas) => canvas.render(canvas.ab(decisions), picture)),
 
-  capsuleMap: (_, id, side) => shown(id, side, (picture, { canvas }) => capsuleMap(canvas.known, picture)),
+  capsuleMap(_, id, side) {
+    const { known } = of(id).canvas;
+    const picture = sized(id, side);
+    return pictures.labeled(capsuleMap(known, picture), picture, labels(known, picture.width, picture.height));
+  },
 
   confidence: (_, id, side) =>
-    shown(id, side, ({ width, height }, { canvas }) => grayMap(canvas.confidence(), canvas.known.shape, width, height)),
+    shown(id, side, ({ width, height }, canvas) => grayMap(canvas.confidence(), canvas.known.shape, width, height)),
 
   capsuleAt: (_, id, x, y) => of(id).canvas.capsuleAt(x, y),
 
@@ -51,8 +57,7 @@ const answers = {
     const { canvas } = of(id);
     const { name, sha256 } = await card();
     const rgba = pictures.withAlpha(canvas.render(canvas.ab(decisions)), canvas.picture);
-    const { version, size, ...told } = decisions;
-    const xmp = provenance({ tool: "colorcapsnet page", model: name, sha256, decisions: JSON.stringify(told) });
+    const xmp = provenance({ tool: "colorcapsnet page", model: name, modelHash: sha256, ...toldOf(decisions) });
     return pictures.encoded(rgba, canvas.picture, format, xmp);
   },
 
@@ -69,21 +74,32 @@ self.onmessage = async ({ data: { number, method, args } }) => {
   }
 };
 
+/** For metadata: strength, and all that was decided, unless it is longer than a JPEG's metadata may be. */
+function toldOf(decisions) {
+  const hints = JSON.stringify(decisions);
+  return { strength: String(decisions.strength ?? 1), ...(hints.length < MOST_TOLD ? { hints } : {}) };
+}
+
 function of(id) {
   const found = opened.get(id);
   if (!found) throw new Error("this picture was closed: open it again");
   return found;
 }
 
+/** The picture with its longer side at most `side`. */
+function sized(id, side) {
+  const { canvas, sizes } = of(id);
+  if (!sizes.has(side)) {
+    if (sizes.size === SIZES_KEPT) sizes.delete(sizes.keys().next().value);
+    sizes.set(side, pictures.smaller(canvas.picture, side));
+  }
+  return sizes.get(side);
+}
+
 /** A bitmap of what `draw` gives for the picture at a size. */
 function shown(id, side, draw) {
-  const found = of(id);
-  if (!found.sizes.has(side)) {
-    if (found.sizes.size === SIZES_KEPT) found.sizes.delete(found.sizes.keys().next().value);
-    found.sizes.set(side, pictures.smaller(found.canvas.picture, side));
-  }
-  const picture = found.sizes.get(side);
-  return pictures.bitmapOf(pictures.withAlpha(draw(picture, found), picture), picture);
+  const picture = sized(id, side);
+  return pictures.bitmapOf(pictures.withAlpha(draw(picture, of(id).canvas), picture), picture);
 }
 
 async function card() {

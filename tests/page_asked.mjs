@@ -29,8 +29,9 @@ for (const { module, name, args, canvas: opened } of calls) {
     if (module) {
       const found = (await import(`../page/${module}.js`))[name];
       answers.push(name === "generator" ? Array.from({ length: args[1] }, found(args[0])) : found(...args));
-    } else if (name === "capsuleMap") {
-      answers.push((await import("../page/maps.js")).capsuleMap(canvas.known, canvas.picture));
+    } else if (name === "capsuleMap" || name === "labels") {
+      const draw = (await import("../page/maps.js"))[name];
+      answers.push(draw(canvas.known, ...(args.length ? args : [canvas.picture])));
     } else if (name === "colored") {
       answers.push(canvas.render(canvas.ab(...args)));
     } else {

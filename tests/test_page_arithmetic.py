@@ -6,14 +6,13 @@ import base64
 import json
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from colorcapsnet import Colorizer, color, hints, maps, paint, scale
+from colorcapsnet import Colorizer, color, hints, maps, scale
 from colorcapsnet.errors import HintError
 from colorcapsnet.hints import from_json
 
@@ -133,8 +132,8 @@ def test_candidates_of_a_seed_are_the_packages(canvas):
         *(("", "ab", decided(canvas, candidate={"seed": s, "of": n, "number": at})) for s, n, at in calls),
     )
     for (seed, n, number), ab in zip(calls, found[1:], strict=True):
-        known = paint.candidates(canvas.known, n, seed)[number]
-        assert np.abs(ab - replace(canvas, known=known).ab(1.0).ravel()).max() < 2e-3
+        expected = canvas.ab(hints=hints.Hints(candidate=hints.Candidate(seed, n, number)))
+        assert np.abs(ab - expected.ravel()).max() < 2e-3
 
 
 def test_confidence_and_the_colors_that_fade_by_it_are_the_packages(canvas):
@@ -170,24 +169,14 @@ DECISIONS = {
 }
 
 
-def answered(canvas, told):
-    """By the package, whichever of its doors takes candidates."""
-    candidate = told.get("candidate")
-    known = canvas.known
-    if candidate:
-        known = paint.candidates(known, candidate["of"], candidate["seed"])[candidate["number"]]
-    rest = {name: value for name, value in told.items() if name != "candidate"}
-    return replace(canvas, known=known), from_json(json.dumps(decided(canvas, **rest)))
-
-
 @pytest.mark.parametrize("told", DECISIONS.values(), ids=list(DECISIONS))
 def test_decisions_give_the_packages_colors_within_one_step(canvas, told):
     page = given_to_the_page(canvas)
     ab, rgba = asked((page, "ab", decided(canvas, **told)), ("", "colored", decided(canvas, **told)))
-    opened, given = answered(canvas, told)
-    assert np.abs(ab - opened.ab(hints=given).ravel()).max() < 0.02
+    given = from_json(json.dumps(decided(canvas, **told)))
+    assert np.abs(ab - canvas.ab(hints=given).ravel()).max() < 0.02
     rgb = rgba.reshape(*canvas.gray.shape, 4)[..., :3]
-    unlike = np.abs(rgb.astype(int) - opened.color(hints=given).array).max(axis=2)
+    unlike = np.abs(rgb.astype(int) - canvas.color(hints=given).array).max(axis=2)
     assert (unlike > 1).mean() < 1e-5  # nudged: float32 and float64 may begin from neighboring codes
     assert unlike.max() <= 2
     assert (unlike > 0).mean() < 0.01
@@ -206,6 +195,28 @@ def test_the_map_of_capsules_is_the_packages(canvas):
     (drawn,) = asked((given_to_the_page(canvas), "capsuleMap"))
     expected = maps.capsule_map(canvas.regions, color.lightness(canvas.gray))
     assert np.abs(drawn.reshape(*canvas.gray.shape, 4)[..., :3].astype(int) - expected).max() <= 1
+
+
+def test_numbers_stand_as_deep_in_their_parts_as_where_the_package_writes_them(canvas):
+    """Of places that are equally deep, either may be taken."""
+    height, width = canvas.lightness.shape
+    (found,) = asked((given_to_the_page(canvas), "labels", width, height))
+    largest = canvas.regions.argmax(axis=0)
+
+    def depth(entity, row, column):
+        inside = np.pad((largest == entity).astype(np.uint8), 1)
+        return entity, float(cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[row + 1, column + 1])
+
+    ours = sorted(depth(int(each["text"]), each["y"], each["x"]) for each in found)
+    assert ours == sorted(depth(*part) for part in maps._parts(canvas.regions))
+
+
+@pytest.mark.parametrize("shape", [(1400, 2040), (3, 9000), (451, 300), (100, 100)])
+def test_it_shows_pictures_at_the_packages_sizes(shape):
+    height, width = shape
+    sides = (1, 64, 100, 1023, 5000)
+    found = asked(*(("scale", "within", width, height, side) for side in sides))
+    assert [tuple(reversed(each)) for each in found] == [scale.within(shape, side) for side in sides]
 
 
 def test_a_pixel_belongs_to_the_capsule_that_holds_most_of_its_cell(canvas):
@@ -239,12 +250,19 @@ REFUSED = [
     {"version": 1, "recolor": [{"capsule": 1.5, "color": "#000000"}]},
     {"version": 1, "recolor": [{"capsule": 1}]},
     {"version": 1, "recolor": [{"pixel": [1, 2], "color": None}]},
+    {"version": 1, "candidate": {"seed": -1, "of": 4, "number": 0}},
+    {"version": 1, "candidate": {"seed": 0, "of": 129, "number": 0}},
+    {"version": 1, "candidate": {"seed": 0, "of": 4, "number": 4}},
+    {"version": 1, "candidate": {"seed": 0, "of": 4}},
+    {"version": 1, "candidate": 3},
     [],
 ]
 TAKEN = [
     {"version": 1},
     {"version": 1, "size": [451, 300], "points": [], "recolor": []},
     {"version": 1, "points": [{"pixel": [1, 2], "color": None}], "strength": 0, "do_no_harm": 1},
+    {"version": 1, "candidate": None},
+    {"version": 1, "candidate": {"seed": 2**53, "of": 128, "number": 127}},
     {"version": 1, "points": [{"relative": [1, 1], "color": "#FFFFFF"}], "strength": 2},
 ]
 
@@ -261,13 +279,3 @@ def test_it_refuses_the_decisions_that_the_package_refuses_and_no_others():
             assert refused, decisions
         else:
             assert not refused, (decisions, answer)
-
-
-def test_it_tells_of_a_candidate_that_cannot_be():
-    chelsea = Colorizer(threads=1).open(ROOT / "samples/chelsea.png")
-    wrong = [{"seed": -1, "of": 4, "number": 0}, {"seed": 0, "of": 129, "number": 0}, {"seed": 0, "of": 4, "number": 4}]
-    calls = [("", "ab", decided(chelsea, candidate=each)) for each in wrong]
-    _, *found = asked((given_to_the_page(chelsea), "capsuleAt", 0, 0), *calls)
-    assert found[0] == {"error": "the seed of a candidate is a whole number from 0 on, not -1"}
-    assert found[1] == {"error": "the number of candidates is a whole number from 1 to 128, not 129"}
-    assert found[2] == {"error": "the number of a candidate is a whole number from 0 to 3, not 4"}
