@@ -64,6 +64,21 @@ export function bitmapOf(rgba, { width, height }) {
   return createImageBitmap(new ImageData(rgba, width, height), { premultiplyAlpha: "none" });
 }
 
+/** A bitmap with short texts on it, white on black edges, each in the middle of its place. */
+export function labeled(rgba, { width, height }, labels) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.putImageData(new ImageData(rgba, width, height), 0, 0);
+  const size = Math.max(8, Math.round(Math.sqrt(width * height) / 24));
+  Object.assign(context, { font: `${size}px sans-serif`, textAlign: "center", textBaseline: "middle", lineJoin: "round" });
+  Object.assign(context, { lineWidth: Math.max(2, size / 4), strokeStyle: "black", fillStyle: "white" });
+  for (const { text, x, y } of labels) {
+    context.strokeText(text, x, y);
+    context.fillText(text, x, y);
+  }
+  return canvas.transferToImageBitmap();
+}
+
 /**
  * RGBA as a file: a PNG of exactly these codes, or a JPEG.
  *

@@ -118,7 +118,7 @@ async function network(progress) {
 }
 
 async function loaded(progress) {
-  ort.env.wasm.wasmPaths = new URL("./", import.meta.url).href;
+  ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", import.meta.url).href };
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
   const { paint: measured, size, bytes } = await card();
   const model = await whole(await fetched("network.onnx"), bytes, progress);
