@@ -4,6 +4,7 @@
 # make slow    the slow tests, and the wheel in an empty environment (under 40 min)
 # make docs    write the pages that the program knows best, and build the site: out/site/index.html
 # make release-check   wheel and sdist in empty environments of the oldest and newest Python; licenses
+# make page    the page that needs no server, in out/page; needs npm, no PyTorch
 # make bench   measure; the README's figures come from here
 PYTHON ?= python3
 # the oldest and the newest Python that are to be had
@@ -13,7 +14,7 @@ DEV := .venv/dev
 FAST := OMP_NUM_THREADS=1 $(DEV)/bin/pytest -n 2
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test slow wheel installed docs release-check bench clean
+.PHONY: demo check test slow wheel installed docs page release-check bench clean
 
 demo: $(LIGHT)/ready
 	@$(LIGHT)/bin/colorcapsnet colorize samples -o out/demo --force
@@ -59,6 +60,9 @@ release-check: $(DEV)/ready
 docs: $(DEV)/ready
 	$(DEV)/bin/python docs/generate.py
 	$(DEV)/bin/python -m sphinx -q -W --keep-going -b html docs out/site
+
+page:
+	$(PYTHON) page/build.py
 
 bench: $(DEV)/ready
 	$(DEV)/bin/python -m benchmarks.training_step

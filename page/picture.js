@@ -106,11 +106,16 @@ async function codesOf(bitmap) {
     context.clearRect(0, 0, width, rows);
     context.drawImage(bitmap, 0, -top);
     let { data } = context.getImageData(0, 0, width, tall);
-    if (data.some((code, at) => at % 4 === 3 && code < 255)) data = await unmultiplied(bitmap, top, tall, data);
+    if (!isOpaque(data)) data = await unmultiplied(bitmap, top, tall, data);
     gray.set(grayOf(data), top * width);
     for (let n = 0; n < width * tall; n++) alpha[top * width + n] = data[4 * n + 3];
   }
   return { gray, alpha: alpha.every((code) => code === 255) ? null : alpha };
+}
+
+function isOpaque(rgba) {
+  for (let at = 3; at < rgba.length; at += 4) if (rgba[at] < 255) return false;
+  return true;
 }
 
 /** Codes of a transparent strip as the file has them: a 2-D canvas keeps them times alpha, WebGL does not. */

@@ -12,11 +12,15 @@ const SIZES_KEPT = 4; // smaller copies of a picture's gray
 
 const opened = new Map();
 let last = 0;
-let loading;
+
+const card = once(async () => (await fetched("card.json")).json());
+const network = once(loaded);
+let came = 0; // share of the network
+let tell = () => {}; // who wants to know of it
 
 const answers = {
   async about() {
-    network(() => {}).catch(() => {}); // begun while a person looks for a picture; its error is told when one is opened
+    network().catch(() => {}); // begun while a person looks for a picture; its error is told when one is opened
     const { name, license, limits } = await card();
     const { ACCEPTS: accepts, FORMATS: formats, MOST_BYTES: maxBytes, MOST_PIXELS: maxPixels } = pictures;
     return { name: "colorcapsnet", model: name, accepts, formats, maxBytes, maxPixels, offline: true, license, limits };
@@ -25,7 +29,9 @@ const answers = {
   async open(progress, file) {
     progress("Reading the photograph", 0);
     const picture = await pictures.read(file);
-    const { session, measured, size } = await network((share) => progress("Loading the network", 0.1 + 0.7 * share));
+    tell = () => progress("Loading the network", 0.1 + 0.7 * came);
+    tell();
+    const { session, measured, size } = await network();
     progress("Looking at the photograph", 0.8);
     const shown = shownTo(picture.gray, picture.width, picture.height, size);
     const canvas = new Canvas(await known(session, shown), shown, picture, measured);
@@ -102,26 +108,23 @@ function shown(id, side, draw) {
   return pictures.bitmapOf(pictures.withAlpha(draw(picture, of(id).canvas), picture), picture);
 }
 
-async function card() {
-  return (await fetched("card.json")).json();
+/** What `load` gives, asked once, and again only if that failed. */
+function once(load) {
+  let loading;
+  return (...args) => {
+    loading ??= load(...args).catch((error) => {
+      loading = undefined;
+      throw error;
+    });
+    return loading;
+  };
 }
 
-/** The network, loaded once; `progress` is told which share of it came. */
-async function network(progress) {
-  loading ??= loaded(progress);
-  try {
-    return await loading;
-  } catch (error) {
-    loading = undefined;
-    throw error;
-  }
-}
-
-async function loaded(progress) {
+async function loaded() {
   ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", import.meta.url).href };
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
   const { paint: measured, size, bytes } = await card();
-  const model = await whole(await fetched("network.onnx"), bytes, progress);
+  const model = await whole(await fetched("network.onnx"), bytes);
   const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
   return { session, measured, size };
 }
@@ -132,7 +135,7 @@ async function fetched(name) {
   return response;
 }
 
-async function whole(response, bytes, progress) {
+async function whole(response, bytes) {
   const out = new Uint8Array(bytes);
   let at = 0;
   for (const reader = response.body.getReader(); ; ) {
@@ -140,7 +143,8 @@ async function whole(response, bytes, progress) {
     if (done) return out;
     out.set(value, at);
     at += value.length;
-    progress(at / bytes);
+    came = at / bytes;
+    tell();
   }
 }
 

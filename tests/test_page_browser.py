@@ -27,6 +27,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytestmark = [
     pytest.mark.medium,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the page runs in it"),
+    pytest.mark.skipif(not (ROOT / "colorcapsnet/serve/page").exists(), reason="the interface is not there"),
     pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed: it fetches the page's ONNX Runtime"),
 ]
 
