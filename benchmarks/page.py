@@ -59,6 +59,7 @@ CLICKS = {
 
 
 def main(rounds: int) -> None:
+    """Measure and print."""
     if not SITE.exists():
         sys.exit("there is no out/page: run make page first")
     photograph = cv2.resize(cv2.imread(str(SAMPLE), cv2.IMREAD_GRAYSCALE), (WIDTH, HEIGHT))
@@ -88,15 +89,19 @@ def main(rounds: int) -> None:
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    """A host that tells nothing of what it gives out."""
+
     def log_message(self, *_: object) -> None:
-        pass
+        """Say nothing."""
 
 
 def clicked(page: Page, click: str) -> None:
+    """Until the page has its answer."""
     page.evaluate(f"(async () => {{ await window.{click}; }})()")
 
 
 def note(took: dict[str, list[tuple[float, float]]], name: str, run: Callable[[], object]) -> None:
+    """Add what one run took: seconds on the wall, and of the browser's processes."""
     began, busy = time.perf_counter(), browsers_seconds()
     run()
     took.setdefault(name, []).append((time.perf_counter() - began, browsers_seconds() - busy))
