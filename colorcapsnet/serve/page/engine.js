@@ -26,7 +26,7 @@ export async function open(file, { progress = () => {} } = {}) {
   async function of(path, init) {
     const answer = await sent(`pictures/${id}/${path}`, init);
     if (answer.status !== 404) return checked(answer);
-    ({ id } = await upload(file, progress));
+    ({ id } = await upload(file, () => {}));
     return ask(`pictures/${id}/${path}`, init);
   }
   const bitmap = async (path, init) => createImageBitmap(await (await of(path, init)).blob());
@@ -81,8 +81,8 @@ function upload(file, progress) {
     const at = new URL("pictures", API);
     at.searchParams.set("name", file.name ?? "");
     request.open("POST", at);
-    request.setRequestHeader("Content-Type", file.type || "application/octet-stream");
-    request.upload.onprogress = (event) => progress("Sending the photograph", event.loaded / event.total);
+    request.setRequestHeader("Content-Type", file.type.startsWith("image/") ? file.type : "application/octet-stream");
+    request.upload.onprogress = (event) => progress("Sending the photograph", event.loaded / event.total || 0);
     request.upload.onload = () => progress("Looking at the photograph", 1);
     request.onerror = () => reject(new Error(SILENT));
     request.onload = () => {

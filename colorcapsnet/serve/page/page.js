@@ -9,7 +9,7 @@ const $ = (id) => document.getElementById(id);
 
 const MOST_SIDE = 2048; // of what is shown, in pixels
 const THUMB_SIDE = 256;
-const CANDIDATES = 4;
+const CANDIDATES = 5;
 const SUGGESTED = 5;
 const TAP = 8; // CSS pixels that a finger may stray
 const STEP = 0.01; // of the picture's side, by an arrow key
@@ -189,6 +189,7 @@ function addPoint(x, y) {
   const pixel = [x, y];
   chosen = decisions.points.length;
   decide({ points: [...decisions.points, { pixel, color: color === "keep" ? colorAt(x, y) : color }] });
+  $("fix").scrollTop = $("fix").scrollHeight;
   say(`Place ${chosen + 1}: ${nameOf(decisions.points[chosen].color)}.`);
 }
 
@@ -297,6 +298,7 @@ function show() {
   $("share-of").textContent = picked?.share ? `fits by ${Math.round(100 * picked.share)}%` : "";
   $("paint-part").disabled = picked?.x === undefined;
   $("paint-kind").disabled = picked?.number === undefined;
+  $("paint-kind").textContent = `Paint all of kind ${picked?.number ?? ""}`.trim();
   showMarkers();
 }
 
@@ -456,6 +458,7 @@ function enter(next) {
   $("aim").hidden = slides();
   $("aim").setAttribute("aria-label", `Cross: arrow keys move it, Enter ${mode === "fix" ? "places a color" : "picks"}`);
   slide(at[mode]);
+  say("");
   show();
   askUnder();
   askThumbs();
@@ -485,7 +488,7 @@ function listenToStage() {
   stage.addEventListener("pointerdown", (event) => {
     if (event.button || !picture) return;
     const marker = event.target.closest(".marker");
-    held = { marker, slides: !marker && (slides() || Boolean(event.target.closest("#line"))), x: event.clientX, y: event.clientY };
+    held = { marker, slides: !marker && (slides() || Boolean(event.target.closest("#knob"))), x: event.clientX, y: event.clientY };
     stage.setPointerCapture(event.pointerId);
     if (held.slides && event.pointerType === "mouse") slideTo(event);
   });
@@ -691,21 +694,24 @@ function begin(given) {
   $("first").hidden = true;
   $("work").hidden = $("another").hidden = false;
   document.body.classList.add("working");
+  $("stage").before($("talk"));
   $("title").textContent = name;
   document.title = `${name} in color`;
   $("stage").style.setProperty("--wide", picture.width);
   $("stage").style.setProperty("--tall", picture.height);
-  $("size").textContent = `Full size: ${picture.width} × ${picture.height} pixels, ${picture.depth} bits. Every gray kept.`;
+  const page = picture.pages > 1 ? ` Page 1 of ${picture.pages}.` : "";
+  $("size").textContent = `Full size: ${picture.width} × ${picture.height} pixels, ${picture.depth} bits.${page}`;
   $("kind").replaceChildren(
     element("option", { value: "", textContent: "click, or choose" }),
     ...Array.from({ length: picture.capsules }, (_, n) => element("option", { value: n, textContent: n })),
   );
-  const format = given.name?.match(/\.([^.]*)$/)?.[1].toLowerCase().replace("jpeg", "jpg").replace("tiff", "tif");
+  const format = given.name?.match(/\.([^.]*)$/)?.[1].toLowerCase().replace(/^jpeg$/, "jpg").replace(/^tif$/, "tiff");
   if (about.formats.includes(format)) $("format").value = format;
   side = shownSide();
   for (const each of ["under", "color"]) $(each).getContext("2d").clearRect(0, 0, $(each).width, $(each).height);
   enter("look");
   askColor();
+  $("title").focus();
 }
 
 function opening(text, share) {
@@ -715,7 +721,7 @@ function opening(text, share) {
   else $("share").removeAttribute("value");
 }
 
-const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
+const megabytes = (bytes) => `${Number((bytes / 2 ** 20).toFixed(1))} MB`;
 
 function shownSide() {
   const box = $("stage").getBoundingClientRect();
@@ -785,15 +791,15 @@ async function download() {
   const [format, wanted] = [$("format").value, decisions];
   forgive();
   $("download").disabled = true;
-  say("Coloring at full size…");
+  opening("Coloring at full size", 1);
   try {
-    save(await picture.download(file(wanted), format), `${name}-color.${format}`);
+    save(await picture.download(file(wanted), format), `${name}-color.${format === "tiff" ? "tif" : format}`);
     saved = wanted;
     say("Downloaded.");
   } catch (error) {
     complain(error);
-    say("");
   }
+  $("opening").hidden = true;
   $("download").disabled = false;
 }
 
@@ -811,12 +817,13 @@ function listenToFiles() {
     });
   let over = 0;
   addEventListener("dragenter", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
     over += 1;
     $("dropping").hidden = false;
   });
   addEventListener("dragleave", () => {
-    over -= 1;
+    over = Math.max(0, over - 1);
     $("dropping").hidden = over > 0;
   });
   addEventListener("dragover", (event) => event.preventDefault());
@@ -841,7 +848,7 @@ function listenToFiles() {
 
 // Beginning
 
-const FORMATS = { jpg: "JPEG, small", png: "PNG, exact", tif: "TIFF, exact", webp: "WebP", avif: "AVIF" };
+const FORMATS = { jpg: "JPEG, small", png: "PNG, exact", tiff: "TIFF, exact", webp: "WebP", avif: "AVIF" };
 
 async function start() {
   listenToStage();
@@ -856,8 +863,8 @@ async function start() {
     return complain(error);
   }
   $("file").accept = about.accepts.join();
-  const kinds = about.accepts.map((each) => each.replace("image/", "").replace("jpeg", "JPEG"));
-  $("takes").textContent = `${kinds.map((each) => each.toUpperCase()).join(", ")}, up to ${megabytes(about.maxBytes)}`;
+  const kinds = about.accepts.map((each) => each.replace("image/", "").toUpperCase().replace("WEBP", "WebP"));
+  $("takes").textContent = `${kinds.join(", ")}, up to ${megabytes(about.maxBytes)}`;
   $("format").replaceChildren(
     ...about.formats.map((each) => element("option", { value: each, textContent: FORMATS[each] ?? each.toUpperCase() })),
   );
