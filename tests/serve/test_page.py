@@ -23,6 +23,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 ASTRONAUT = SAMPLES / "astronaut.png"
 WIDE = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+PATIENCE = 120_000  # milliseconds, on a busy machine
 SUIT, WALL = (0.45, 0.62), (0.55, 0.04)  # places of the astronaut's picture, as shares of its sides
 
 pytestmark = pytest.mark.medium
@@ -57,6 +58,7 @@ def visit(chromium, address):
         context = chromium.new_context(**WIDE | window)
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
         page.on("dialog", lambda dialog: dialog.accept())
@@ -149,7 +151,7 @@ def pull(page, label, value):
 
 
 def download(page, button="Download", to=None):
-    with page.expect_download() as waiting:
+    with page.expect_download(timeout=PATIENCE) as waiting:
         page.get_by_role("button", name=button, exact=True).click()
     path = to / waiting.value.suggested_filename
     waiting.value.save_as(path)
@@ -422,16 +424,16 @@ def test_the_download_is_what_the_command_makes_of_the_saved_decisions(opened, t
 
 
 def test_a_large_photograph_of_16_bits_is_shown_small_and_downloaded_whole(page, tmp_path):
-    gray = cv2.resize(pictures.read(ASTRONAUT).gray, (3000, 2100), interpolation=cv2.INTER_CUBIC)
-    gray = gray.astype(np.uint16) * 257 + np.arange(3000, dtype=np.uint16) % 7
+    gray = cv2.resize(pictures.read(ASTRONAUT).gray, (2000, 1400), interpolation=cv2.INTER_CUBIC)
+    gray = gray.astype(np.uint16) * 257 + np.arange(2000, dtype=np.uint16) % 7
     pictures.write(pictures.Picture(gray), tmp_path / "scan.tif")
     with_photograph(page, tmp_path / "scan.tif")
-    assert page.get_by_text("Full size: 3000 × 2100 pixels, 16 bits.").is_visible()
+    assert page.get_by_text("Full size: 2000 × 1400 pixels, 16 bits.").is_visible()
     assert max(shown(page).shape) < 1000
     (tmp_path / "out").mkdir()
     colored = pictures.read(download(page, to=tmp_path / "out"))
     assert Path(colored.name).name == "scan-color.tif"
-    assert colored.array.shape == (2100, 3000, 3) and colored.array.dtype == np.uint16
+    assert colored.array.shape == (1400, 2000, 3) and colored.array.dtype == np.uint16
     assert np.array_equal(color.gray_of(colored.array), gray)
 
 
@@ -498,9 +500,10 @@ def test_a_server_that_is_gone_is_named_in_one_sentence(opened):
     opened.route("**/api/**", lambda route: route.abort())
     opened.get_by_role("button", name="Vivid").click()
     opened.get_by_role("alert").wait_for()
-    assert "The server does not answer: see that it still runs, then try again." in opened.get_by_role(
-        "alert"
-    ).inner_text()
+    assert (
+        "The server does not answer: see that it still runs, then try again."
+        in opened.get_by_role("alert").inner_text()
+    )
     opened.unroute("**/api/**")
 
 
