@@ -332,6 +332,73 @@ def _hints(
 
 
 @main.command()
+@click.argument("source", type=_PATH, metavar="FILM")
+@click.option("-o", "--output", type=_PATH, help="File to write (.mp4, .mov, .mkv); by default FILM-color beside it.")
+@click.option("--model", default=None, metavar="NAME|FILE.onnx", help="Which network; see `colorcapsnet models`.")
+@click.option("--strength", type=click.FloatRange(0, 2), help="0 is gray, 1 what is likely (the default), 2 vivid.")
+@click.option("--reference", type=_FILE, metavar="PICTURE", help="Color as this picture in color: what is in both.")
+@click.option("--recolor", multiple=True, metavar="N=#RRGGBB", help="Repaint a capsule by its number; may be repeated.")
+@click.option("--do-no-harm", type=click.FloatRange(0, 1), metavar="T", help="Fade colors to gray that are less sure.")
+@click.option("--hints", "hint_files", multiple=True, type=_FILE, metavar="FILE.json", help="What was decided; with a "
+              '"time" in seconds it holds for the shot seen then; may be repeated.')  # fmt: skip
+@click.option("--lossless", is_flag=True, help="Write FFV1 in RGB (.mkv) instead of H.264.")
+@click.option("--force", is_flag=True, help="Replace a file that is there already.")
+def video(
+    source: Path,
+    output: Path | None,
+    model: str | None,
+    strength: float | None,
+    reference: Path | None,
+    recolor: tuple[str, ...],
+    do_no_harm: float | None,
+    hint_files: tuple[Path, ...],
+    lossless: bool,
+    force: bool,
+) -> None:
+    """Color a FILM in colors that hold through a shot, with its sound; - is a pipe.
+
+    A run that was stopped goes on where it was when it is begun again. With -o - frames go to standard output as
+    YUV4MPEG2, for ffmpeg, without sound.
+    """
+    from colorcapsnet import hints
+    from colorcapsnet import video as films
+    from colorcapsnet.errors import OutputError
+
+    told = [hints.read(path) for path in hint_files]
+    every = _hints(None, reference, recolor, strength, do_no_harm)
+    for each in told:
+        every = every if each.time is not None else hints.over(every, each)
+    timed = [each for each in told if each.time is not None]
+    if source == _PIPE and output not in (None, _PIPE):
+        raise click.UsageError("what comes through a pipe goes to a pipe: add `-o - | ffmpeg -i - FILM.mp4`")
+    colorizer = _colorizer(model, as_published=False, stride=None, threads=1)
+    if _PIPE in (source, output):
+        try:
+            given = sys.stdin.buffer if source == _PIPE else source
+            films.through_pipe(given, sys.stdout.buffer, colorizer, hints=every, timed=timed)
+        except BrokenPipeError:
+            sys.stdout = None  # Python would try to flush it once more, and say so
+            raise OutputError("the other end of the pipe closed before the film was written") from None
+        return
+    target = output or films.beside(source)
+    try:
+        done = films.colorize_video(
+            source,
+            target,
+            colorizer,
+            hints=every,
+            timed=timed,
+            lossless=lossless,
+            overwrite=force,
+            told=_provenance(colorizer, every, None, None),
+        )
+    except KeyboardInterrupt:
+        raise click.ClickException(f"stopped; the same command goes on from {target}.parts") from None
+    click.echo(click.format_filename(target))
+    click.echo(f"{colorizer}: {done}", err=True)
+
+
+@main.command()
 @click.argument("source", type=_PATH, metavar="INPUT")
 @click.argument("output", type=_PATH)
 @click.option("--only", multiple=True, metavar="PATTERN", help="Of a folder, as `colorcapsnet colorize` takes it.")

@@ -10,12 +10,14 @@
      "reference": "other.jpg",
      "candidate": {"seed": 1, "of": 4, "number": 2},
      "strength": 1.2,
-     "do_no_harm": 0.8
+     "do_no_harm": 0.8,
+     "time": 12.5
     }
 
 Only ``version`` must be there, and nothing else may be. Places are x from the left and y from the top of the upright
 picture: of a pixel, from 0, or relative, 0 to 1. A color is sRGB as ``"#rrggbb"``, or a and b of CIE Lab; hue and
-chroma count, lightness is the picture's own. A point whose color is ``null`` waits for one and changes nothing.
+chroma count, lightness is the picture's own. A point whose color is ``null`` waits for one and changes nothing. Time
+is for films: the frame shown so many seconds after the beginning, and its shot.
 
 Spots of color on a transparent picture of the same size say the same as points do (:func:`from_spots`).
 """
@@ -142,6 +144,7 @@ class Hints:
         strength: 0 is gray, 1 what is likely, 2 vivid.
         do_no_harm: 0..1; colors less sure than this fade to gray.
         size: width and height of the only picture that they fit, or None.
+        time: seconds, of the frame of a film that they are for, or None for all; pictures have none.
 
     Raises:
         HintError: a value is out of range, or there are more than 1,000 points.
@@ -154,6 +157,7 @@ class Hints:
     strength: float = 1.0
     do_no_harm: float = 0.0
     size: tuple[int, int] | None = None
+    time: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("points", "recolor"):
@@ -167,6 +171,8 @@ class Hints:
             object.__setattr__(self, "reference", _path(self.reference))
         object.__setattr__(self, "strength", _number(self.strength, "strength", 0, 2))
         object.__setattr__(self, "do_no_harm", _number(self.do_no_harm, "do_no_harm", 0, 1))
+        if self.time is not None:
+            object.__setattr__(self, "time", _number(self.time, "time", 0, 1e6))
         if self.size is not None:
             width, height = _pair(self.size, "size")
             object.__setattr__(self, "size", (_whole(width, "the width", 1), _whole(height, "the height", 1)))
@@ -199,7 +205,7 @@ class Hints:
         lines = {"points": [*map(_told, self.points)], "recolor": [*map(_told, self.recolor)]}
         told |= {name: value for name, value in lines.items() if value}
         usual = asdict(Hints())
-        single = {n: getattr(self, n) for n in ("reference", "candidate", "strength", "do_no_harm")}
+        single = {n: getattr(self, n) for n in ("reference", "candidate", "strength", "do_no_harm", "time")}
         told |= {name: value for name, value in single.items() if value != usual[name]}
         parts = (f' "{name}": {_laid_out(value)}' for name, value in told.items())
         return "{\n" + ",\n".join(parts) + "\n}\n"
@@ -290,7 +296,7 @@ def read(path: str | Path) -> Hints:
     if len(content) > _LARGEST_FILE:
         raise HintError(f"{path} is larger than a megabyte: it is no file of hints")
     hints = from_json(text, str(path))
-    if hints.points and replace(hints, points=hints.given, size=None) == NOTHING:
+    if hints.points and replace(hints, points=hints.given, size=None, time=None) == NOTHING:
         raise HintError(f'{path} gives no color yet: write one like "#a03020" in place of a null')
     return hints if hints.reference is None else replace(hints, reference=(path.parent / hints.reference).absolute())
 
@@ -369,6 +375,18 @@ def _spot(pixels: colors.Float, rgb: Any, name: str) -> Point:  # noqa: ANN401
     if np.hypot(*(ab - ab.mean(axis=0)).T).max() > _ONE_COLOR:
         raise HintError(f"{name} has a spot of several colors around {x}, {y}: leave a gap between colors")
     return Point(x, y, hex_of(np.rint(rgb.mean(axis=0)).astype(int)))
+
+
+def over(hints: Hints, new: Hints) -> Hints:
+    """Both, of any size and time; the new ones where only one can hold."""
+    return Hints(
+        points=[*hints.points, *new.points],
+        recolor=[*hints.recolor, *new.recolor],
+        reference=new.reference or hints.reference,
+        candidate=new.candidate or hints.candidate,
+        strength=hints.strength if new.strength == NOTHING.strength else new.strength,
+        do_no_harm=new.do_no_harm or hints.do_no_harm,
+    )
 
 
 # What is refused

@@ -14,6 +14,7 @@ import pytest
 
 from colorcapsnet import hints, pictures, zoo
 from colorcapsnet.cli import main
+from tests.test_video import write_film
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -191,6 +192,23 @@ def test_example_of_decisions_draws_the_pictures_of_its_page(tmp_path):
         shown, drawn = pictures.read(ROOT / "docs" / name).array, pictures.read(tmp_path / name).array
         assert shown.shape == drawn.shape
         assert np.abs(shown.astype(int) - drawn).mean() < 2
+
+
+def test_the_python_and_the_json_of_docs_video_run(tmp_path):
+    (block,) = python_blocks(ROOT / "docs/video.md")
+    assert run("-c", block, cwd=tmp_path) == "(90, 160, 3)\n" * 5
+    (text,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/video.md").read_text(), re.DOTALL)
+    assert hints.from_json(text).time == 12.5
+
+
+def test_example_of_a_film_is_steadier_than_its_frames_alone(tmp_path):
+    rng, gray = np.random.default_rng(0), pictures.read(ROOT / "samples/chelsea.png").gray[:96, :128]
+    frames = [np.clip(gray + rng.normal(0, 6, gray.shape), 0, 255).astype(np.uint8) for _ in range(12)]
+    write_film(tmp_path / "film.mkv", frames)
+    told = run(ROOT / "examples/video.py", "film.mkv", "out.mp4", cwd=tmp_path)
+    steady, alone = map(float, re.findall(r"changes by ([\d.]+)", told))
+    assert 0 < steady < alone / 2
+    assert (tmp_path / "out.mp4").stat().st_size > 1000
 
 
 @pytest.mark.medium

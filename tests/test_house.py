@@ -20,6 +20,8 @@ MAIN_JOB = ["colorizer"]
 USES = [
     "batch",
     "cluster",
+    "steady",
+    "video",
     "verify",
     "report",
     "evaluate",
