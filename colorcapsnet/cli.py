@@ -360,7 +360,7 @@ def video(
     A run that was stopped goes on where it was when it is begun again. With -o - frames go to standard output as
     YUV4MPEG2, for ffmpeg, without sound.
     """
-    from colorcapsnet import hints
+    from colorcapsnet import decide, hints
     from colorcapsnet import video as films
     from colorcapsnet.errors import OutputError
 
@@ -390,7 +390,7 @@ def video(
             timed=timed,
             lossless=lossless,
             overwrite=force,
-            told=_provenance(colorizer, every, None, None),
+            told=decide.provenance(colorizer, every),
         )
     except KeyboardInterrupt:
         raise click.ClickException(f"stopped; the same command goes on from {target}.parts") from None
