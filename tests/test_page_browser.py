@@ -27,7 +27,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytestmark = [
     pytest.mark.medium,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: the page runs in it"),
-    pytest.mark.skipif(not (ROOT / "colorcapsnet/serve/page").exists(), reason="the interface is not there"),
     pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed: it fetches the page's ONNX Runtime"),
 ]
 
@@ -217,6 +216,24 @@ def test_it_says_that_sixteen_bits_are_shown_in_eight(page):
     assert "8 of its 16 bits" in told["note"]
     assert (color.gray_of(downloaded(page, {}).array) == gray).all()
     assert "note" not in opened(page, encoded(gray))
+
+
+def test_a_person_colors_a_photograph_on_the_page_and_saves_it(context, address, tmp_path):
+    page = context.new_page()
+    page.goto(address)
+    gray = pictures.read(ROOT / "samples/chelsea.png").gray
+    (tmp_path / "deep.png").write_bytes(encoded(gray.astype(np.uint16) * 257))
+    page.get_by_text("No photograph leaves this device.").wait_for()
+    page.set_input_files("#file", tmp_path / "deep.png")
+    page.get_by_text("451 × 300 pixels, 8 bits. 8 of its 16 bits are shown and saved here").wait_for()
+    page.get_by_role("button", name="Vivid").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    found = pictures.read(saved.value.path().read_bytes()).array
+    vivid = Colorizer().open(gray).color(2.0).array
+    assert (np.abs(found.astype(int) - vivid) > 1).mean() < 1e-5
+    assert (color.gray_of(found) == gray).all()
+    page.close()
 
 
 def test_what_is_no_picture_is_refused_in_one_sentence(page):

@@ -700,7 +700,8 @@ function begin(given) {
   $("stage").style.setProperty("--wide", picture.width);
   $("stage").style.setProperty("--tall", picture.height);
   const page = picture.pages > 1 ? ` Page 1 of ${picture.pages}.` : "";
-  $("size").textContent = `Full size: ${picture.width} × ${picture.height} pixels, ${picture.depth} bits.${page}`;
+  const size = `Full size: ${picture.width} × ${picture.height} pixels, ${picture.depth} bits.`;
+  $("size").textContent = `${size}${page} ${picture.note ?? ""}`.trim();
   $("kind").replaceChildren(
     element("option", { value: "", textContent: "click, or choose" }),
     ...Array.from({ length: picture.capsules }, (_, n) => element("option", { value: n, textContent: n })),
