@@ -170,7 +170,7 @@ def _read(file: BinaryIO, at: int, order: str, depth: int = 0) -> _Directory:
         size = number * _SIZES.get(kind, 0)
         (offset,) = struct.unpack(f"{order}I", value)
         if tag in _DIRECTORIES:
-            if depth < len(_DIRECTORIES):
+            if depth < len(_DIRECTORIES) and tag not in directory.inner:
                 directory.inner[tag] = _read(file, offset, order, depth + 1)
             continue
         if 4 < size <= budget:

@@ -27,7 +27,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import ImageCms, ImageOps
 from PIL.IptcImagePlugin import getiptcinfo
 
-from colorcapsnet import pictures
+from colorcapsnet import exif, pictures
 from colorcapsnet.errors import MissingExtra, OutputError, PictureError
 from colorcapsnet.pictures import FORMATS, Metadata, Picture, encode, read, write
 from tests import heic
@@ -139,6 +139,14 @@ def test_with_color_keeps_alpha_and_metadata() -> None:
 def test_with_color_turns_a_gray_profile_into_that_of_srgb() -> None:
     picture = Picture(noise(4, 5), metadata=Metadata(icc=curve_profile(2.2, b"GRAY")))
     assert picture.with_color(noise(4, 5, 3)).metadata.icc == profile("srgb")
+
+
+def test_directories_that_lead_back_to_themselves_are_read_once() -> None:
+    """5,400 pointers in 64 kB of EXIF, each to the directory that they are in."""
+    rows = struct.pack("<HHII", 0x8769, 4, 1, 8) * 5_400
+    hostile = b"II*\0" + struct.pack("<IH", 8, 5_400) + rows + bytes(4)
+    assert exif.dpi(b"Exif\0\0" + hostile) is None
+    assert len(exif.from_tiff(io.BytesIO(hostile))) < 200
 
 
 def test_with_color_unlinks_the_thumbnail_which_shows_the_picture_before() -> None:
@@ -938,7 +946,7 @@ def test_reading_and_writing_says_nothing_and_keeps_no_file_open(tmp_path: Path)
     (tmp_path / "a.jpg").write_bytes(by_pil(smooth(), "jpeg", icc_profile=profile("p3"))[:-9])
     program = f"""
 import os
-from colorcapsnet import pictures
+from colorcapsnet import exif, pictures
 from colorcapsnet.errors import PictureError
 folder = {str(tmp_path)!r}
 def count(): return len(os.listdir("/proc/self/fd"))
@@ -960,7 +968,7 @@ def test_a_large_photograph_costs_little_more_than_its_own_array(tmp_path: Path)
     big = np.stack([rows % 251, columns % 241, (rows + columns) % 256], -1).astype(np.uint8)
     write(Picture(big), tmp_path / "big.jpg")
     program = f"""
-from colorcapsnet import pictures
+from colorcapsnet import exif, pictures
 start = {PEAK}
 picture = pictures.read({str(tmp_path / "big.jpg")!r})
 print({PEAK} - start, picture.array.nbytes / 1024)

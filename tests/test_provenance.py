@@ -67,3 +67,9 @@ def test_it_survives_every_format(kind, tmp_path):
     pictures.write(replace(marked, name="a"), tmp_path / f"a.{kind}")
     found = said(pictures.read(tmp_path / f"a.{kind}"))
     assert (found["format"], found["model"]) == ("image/tiff", "deep")
+
+
+def test_a_hostile_packet_takes_one_pass():
+    hostile = (f'<rdf:Description rdf:about="" xmlns:colorcapsnet="{NAMESPACE}"' * 200_000).encode()
+    made = stamped(picture(hostile + b"</rdf:RDF>"), {"model": "deep"}).metadata.xmp
+    assert made.startswith(hostile) and made.endswith(b"</rdf:RDF>") and b"<colorcapsnet:model>deep" in made

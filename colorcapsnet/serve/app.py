@@ -19,7 +19,7 @@ from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
@@ -83,6 +83,9 @@ class Service:
             picture = replace(pictures.read(content, max_pixels=most), name=name)
         except TooLarge:
             raise TooLarge(f"{name} has more than the {most:,} pixels that are taken here: make it smaller") from None
+        if max(picture.width, picture.height) > self.limits.side:
+            size = f"{picture.width}×{picture.height}"
+            raise TooLarge(f"{name} is {size}: a side has {self.limits.side:,} pixels at most, make it smaller")
         canvas = self.colorizer.open(picture)
         return replace(canvas, picture=replace(picture, array=canvas.gray)), picture.pages
 
@@ -166,7 +169,7 @@ class Capsule(BaseModel):
 class Points(BaseModel):
     """Places as x and y of pixels, the most useful first."""
 
-    points: list[tuple[int, int]]
+    points: list[Annotated[list[int], Field(min_length=2, max_length=2)]]
 
 
 async def _service(request: Request) -> Service:
@@ -337,7 +340,8 @@ async def suggest(
     n: Annotated[int, Query(ge=1, le=100, description="how many, at most")] = 5,
 ) -> Points:
     """Say where a color, if it is known, would help most."""
-    return Points(points=await service.quick.run(lambda: canvas.suggest(n, decided)))
+    places = await service.quick.run(lambda: canvas.suggest(n, decided))
+    return Points(points=[list(place) for place in places])
 
 
 @router.post("/pictures/{id}/color", openapi_extra=_HINTS_BODY, **_gives(_DECIDED, *TYPES.values()))

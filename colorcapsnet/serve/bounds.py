@@ -22,6 +22,7 @@ class Limits:
 
     Attributes:
         pixels: of one picture.
+        side: of one picture, in pixels: memory goes by it, too.
         pictures: that are held at once.
         bytes: of one upload.
         bytes_under_way: of all uploads that are not decoded yet.
@@ -33,6 +34,7 @@ class Limits:
     """
 
     pixels: int = 100_000_000
+    side: int = 65_535
     pictures: int = 64
     bytes: int = 128 * 2**20
     bytes_under_way: int = 512 * 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 
@@ -47,4 +48,5 @@ def run(app: FastAPI, host: str, port: int, ready: Callable[[str], None]) -> Non
     )
     with listening:
         ready(f"http://{shown}:{listening.getsockname()[1]}/")
-        uvicorn.Server(config).run(sockets=[listening])
+        with contextlib.suppress(KeyboardInterrupt):  # which it passes on when all is over
+            uvicorn.Server(config).run(sockets=[listening])

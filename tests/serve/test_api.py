@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given
 
 from colorcapsnet import color, pictures
 from colorcapsnet.hints import Candidate, Capsule, Hints, Point
 from colorcapsnet.pictures import Picture
+from colorcapsnet.serve.schema import HINTS
 from tests.serve import SAMPLES
 from tests.serve.conftest import opened
+from tests.test_hints import decisions
 
 CHELSEA = (SAMPLES / "chelsea.png").read_bytes()
 NOTHING = {"version": 1}
@@ -204,3 +208,41 @@ def test_what_a_visitor_decides_changes_no_later_answer(client, cat):
     client.post(f"{cat}/preview", json=as_sent(DECIDED))
     client.post(f"{cat}/color", json=as_sent(replace(DECIDED, strength=0.0)))
     assert client.post(f"{cat}/preview", json=NOTHING).content == before
+
+
+@given(decisions)
+def test_the_description_takes_every_file_of_hints_without_a_reference(decided):
+    jsonschema.validate(as_sent(replace(decided, reference=None)), HINTS["content"]["application/json"]["schema"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"version": 2},
+        NOTHING | {"reference": "a.jpg"},
+        NOTHING | {"strength": 3},
+        NOTHING | {"points": [{"pixel": [1, 2]}]},
+        NOTHING | {"points": [{"pixel": [1, 2], "relative": [0, 0], "color": None}]},
+        NOTHING | {"recolor": [{"pixel": [1, 2], "color": None}]},
+        NOTHING | {"recolor": [{"capsule": -1, "color": "#a03020"}]},
+        NOTHING | {"candidate": {"seed": 0, "of": 129, "number": 0}},
+        NOTHING | {"size": [0, 1]},
+    ],
+)
+def test_the_description_refuses_what_the_server_refuses(client, cat, wrong):
+    assert client.post(f"{cat}/preview", json=wrong).status_code == 422
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, HINTS["content"]["application/json"]["schema"])
+
+
+def test_the_description_names_every_path_with_its_answers_and_a_sentence_for_every_refusal(client):
+    told = client.get("/api/openapi.json").json()
+    assert len(told["paths"]) == 10
+    for path, methods in told["paths"].items():
+        for method in methods.values():
+            assert method["summary"] and method["description"]
+            refusals = {status: answer for status, answer in method["responses"].items() if status >= "400"}
+            assert {"403", "421", "422", "503"} <= set(refusals), path
+            for answer in refusals.values():
+                assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/Problem")
