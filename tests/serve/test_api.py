@@ -238,7 +238,7 @@ def test_the_description_refuses_what_the_server_refuses(client, cat, wrong):
 
 def test_the_description_names_every_path_with_its_answers_and_a_sentence_for_every_refusal(client):
     told = client.get("/api/openapi.json").json()
-    assert len(told["paths"]) == 10
+    assert len(told["paths"]) == 11
     for path, methods in told["paths"].items():
         for method in methods.values():
             assert method["summary"] and method["description"]
