@@ -39,7 +39,7 @@ def run(app: FastAPI, host: str, port: int, ready: Callable[[str], None]) -> Non
         app,
         http="h11",
         ws="none",
-        log_level="warning",
+        log_level="error",
         access_log=False,  # ids are secrets
         server_header=False,
         proxy_headers=False,

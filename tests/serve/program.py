@@ -24,6 +24,6 @@ def serving(*options, **environment):
             yield told.split("/ ")[0]
             process.send_signal(signal.SIGINT)
             _, complaints = process.communicate(timeout=60)
-            assert (process.returncode, complaints) == (0, "")
+            assert (process.returncode, complaints) == (0, ""), complaints
         finally:
             process.kill()
