@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from colorcapsnet import hints, pictures, zoo
+from colorcapsnet import color, hints, pictures, zoo
 from colorcapsnet.cli import main
 from tests.test_video import write_film
 
@@ -184,6 +184,15 @@ def test_example_of_a_folder_goes_on_where_it_was(tmp_path):
     (tmp_path / "in/a.png").write_bytes((ROOT / "samples/chelsea.png").read_bytes())
     assert "1 colored" in run(ROOT / "examples/folder.py", "in", "out", cwd=tmp_path)
     assert "1 skipped" in run(ROOT / "examples/folder.py", "in", "out", cwd=tmp_path)
+
+
+def test_example_of_hints_puts_the_color_where_it_was_given_and_asks_for_another_place(tmp_path):
+    told = run(ROOT / "examples/hints.py", ROOT / "samples/astronaut.png", "a.png", "100,300=#d06010", cwd=tmp_path)
+    x, y = map(int, re.findall(r"a color at (\d+),(\d+)", told)[0])
+    assert np.hypot(x - 100, y - 300) > 30
+    _, a, b = color.srgb_to_lab(pictures.read(tmp_path / "a.png").array)[300, 100]
+    _, wanted_a, wanted_b = color.srgb_to_lab(np.array([[[0xD0, 0x60, 0x10]]], np.uint8))[0, 0]
+    assert abs(np.arctan2(b, a) - np.arctan2(wanted_b, wanted_a)) < 0.1  # the hue; chroma gives way to the gamut
 
 
 def test_example_of_decisions_draws_the_pictures_of_its_page(tmp_path):
