@@ -19,7 +19,7 @@ from colorcapsnet.hints import from_json
 ROOT = Path(__file__).parents[1]
 KINDS = {"u1": "Uint8Array", "f4": "Float32Array", "f8": "Float64Array"}
 DTYPES = {"Uint8Array": np.uint8, "Uint8ClampedArray": np.uint8, "Float32Array": np.float32, "Float64Array": np.float64}
-SAMPLES = ["chelsea.png", "astronaut.png", "coffee.png"]
+SAMPLES = ["chelsea.png", *(pytest.param(name, marks=pytest.mark.medium) for name in ("astronaut.png", "coffee.png"))]
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed: it runs the page's code")
 
