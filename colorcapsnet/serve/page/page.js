@@ -67,6 +67,7 @@ let revealed = false;
 const ORDER = ["under", "color", "pick", "suggest", "thumbs"];
 const waiting = new Map();
 let busy = false;
+let troubled = false; // the message that is shown is about a question, and ends when one is answered
 
 function ask(kind, question) {
   waiting.set(kind, question);
@@ -83,8 +84,11 @@ async function answer() {
     waiting.delete(kind);
     try {
       await question(() => picture === asked);
+      if (troubled) forgive();
     } catch (error) {
-      if (picture === asked) complain(error);
+      if (picture !== asked) continue;
+      complain(error);
+      troubled = true;
     }
   }
   busy = false;
@@ -279,7 +283,10 @@ function complain(error) {
   $("error").hidden = false;
 }
 
-const forgive = () => ($("error").hidden = true);
+function forgive() {
+  $("error").hidden = true;
+  troubled = false;
+}
 
 function show() {
   $("undo").disabled = !past.length;
@@ -671,7 +678,8 @@ async function openPicture(given) {
   forgive();
   opening("Opening", 0);
   try {
-    if (about && given.size > about.maxBytes)
+    if (!about) await meet();
+    if (given.size > about.maxBytes)
       throw new Error(`${given.name} has ${megabytes(given.size)}: at most ${megabytes(about.maxBytes)} can be opened`);
     const opened = await engine.open(given, { progress: opening });
     picture?.close();
@@ -859,10 +867,15 @@ async function start() {
   fillPalette();
   new ResizeObserver(resized).observe($("stage"));
   try {
-    about = await engine.about();
+    await meet();
   } catch (error) {
-    return complain(error);
+    complain(error);
   }
+}
+
+/** Say what the engine takes and gives. */
+async function meet() {
+  about = await engine.about();
   $("file").accept = about.accepts.join();
   const kinds = about.accepts.map((each) => each.replace("image/", "").toUpperCase().replace("WEBP", "WebP"));
   $("takes").textContent = `${kinds.join(", ")}, up to ${megabytes(about.maxBytes)}`;
