@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import quote
@@ -255,7 +256,7 @@ async def about(service: Serving) -> About:
         name="colorcapsnet",
         version=__version__,
         model=service.colorizer.card.name,
-        accepts=[*TYPES.values()],
+        accepts=[kind for name, kind in TYPES.items() if name != "heic" or find_spec("pi_heif")],
         maxBytes=service.limits.bytes,
         maxPixels=service.limits.pixels,
         formats=[*pictures.FORMATS],

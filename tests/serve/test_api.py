@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import jsonschema
@@ -45,6 +46,12 @@ def test_it_says_what_it_is_and_takes(client):
     assert {"image/jpeg", "image/png", "image/tiff"} <= set(told["accepts"])
     assert told["formats"] == [*pictures.FORMATS]
     assert told["maxPixels"] == 100_000_000 and told["maxBytes"] == 2**27
+
+
+def test_heic_is_taken_where_it_can_be_read_so_that_elsewhere_phones_send_jpeg(client, monkeypatch):
+    assert "image/heic" in client.get("/api/about").json()["accepts"]
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    assert "image/heic" not in client.get("/api/about").json()["accepts"]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

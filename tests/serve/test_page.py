@@ -496,7 +496,7 @@ def test_a_photograph_that_the_server_forgot_is_sent_again(page):
     assert page.get_by_role("alert").is_hidden()
 
 
-def test_a_server_that_is_gone_is_named_in_one_sentence(opened):
+def test_a_server_that_is_gone_is_named_in_one_sentence_until_it_answers_again(opened):
     opened.route("**/api/**", lambda route: route.abort())
     opened.get_by_role("button", name="Vivid").click()
     opened.get_by_role("alert").wait_for()
@@ -505,6 +505,8 @@ def test_a_server_that_is_gone_is_named_in_one_sentence(opened):
         in opened.get_by_role("alert").inner_text()
     )
     opened.unroute("**/api/**")
+    opened.get_by_role("button", name="Likely").click()
+    opened.get_by_role("alert").wait_for(state="hidden")
 
 
 # Without a mouse, on a phone, for everyone
