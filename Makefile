@@ -8,7 +8,8 @@
 # make bench   measure; the README's figures come from here
 PYTHON ?= python3
 # the oldest and the newest Python that are to be had
-RELEASED_FOR ?= python3.11 python3.13
+THERE = $(shell for minor in 11 12 13 14; do python3.$$minor -V >/dev/null 2>&1 && echo python3.$$minor; done)
+RELEASED_FOR ?= $(sort $(firstword $(THERE)) $(lastword $(THERE)))
 LIGHT := .venv/light
 DEV := .venv/dev
 FAST := OMP_NUM_THREADS=1 $(DEV)/bin/pytest -n 2
