@@ -8,7 +8,7 @@
 # make bench   measure; the README's figures come from here
 PYTHON ?= python3
 # the oldest and the newest Python that are to be had
-THERE = $(shell for minor in 11 12 13 14; do python3.$$minor -V >/dev/null 2>&1 && echo python3.$$minor; done)
+THERE = $(shell for minor in 11 12 13 14; do if python3.$$minor -V >/dev/null 2>&1; then echo python3.$$minor; fi; done)
 RELEASED_FOR ?= $(sort $(firstword $(THERE)) $(lastword $(THERE)))
 LIGHT := .venv/light
 DEV := .venv/dev
@@ -55,6 +55,7 @@ release-check: $(DEV)/ready
 	rm -rf build dist
 	$(DEV)/bin/python -m build --outdir dist .
 	$(DEV)/bin/python docs/licenses.py --check
+	test -n "$(RELEASED_FOR)"
 	for python in $(RELEASED_FOR); do for package in dist/*.whl dist/*.tar.gz; do \
 	  $(MAKE) installed PYTHON=$$python PACKAGE=$$package || exit 1; done; done
 
