@@ -70,6 +70,7 @@ bench: $(DEV)/ready
 	$(DEV)/bin/python -m benchmarks.training_step
 	$(DEV)/bin/python -m benchmarks.colorizing
 	$(DEV)/bin/python -m benchmarks.folder
+	$(DEV)/bin/python -m benchmarks.serve
 
 clean:
 	rm -rf .venv build dist out *.egg-info

@@ -44,6 +44,7 @@ def run(app: FastAPI, host: str, port: int, ready: Callable[[str], None]) -> Non
         server_header=False,
         proxy_headers=False,
         limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )
     with listening:

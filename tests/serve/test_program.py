@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from colorcapsnet import color, pictures
+from colorcapsnet.cli import main
 from colorcapsnet.hints import Candidate, Capsule, Hints, Point
 from colorcapsnet.pictures import Picture
 from tests.serve import SAMPLES
@@ -46,6 +47,16 @@ def test_a_file_of_hints_gives_the_same_bytes_by_the_page_as_by_the_command(tmp_
         sent = client.post("/api/pictures", content=(SAMPLES / "chelsea.png").read_bytes()).json()
         given = client.post(f"/api/pictures/{sent['id']}/color?format=png", content=hints.to_json())
     assert given.content == (tmp_path / "by-command.png").read_bytes()
+
+
+@pytest.mark.medium
+def test_the_page_is_at_the_address_that_is_printed(tmp_path):
+    with serving() as address, httpx.Client(base_url=address) as client:
+        assert client.get("/api/about").json()["model"] == "deep"
+        page = client.get("/")
+        assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+        for script in re.findall(r'src="([^"]+\.js)"', page.text):
+            assert "javascript" in client.get(script).headers["content-type"]
 
 
 @pytest.mark.parametrize(
@@ -144,3 +155,18 @@ def test_whatever_the_description_allows_ends_in_an_answer_that_it_describes(tmp
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1200, env=os.environ)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr
         assert httpx.get(f"{address}/api/pictures/{sent['id']}/gray", timeout=60).status_code == 200
+
+
+@pytest.mark.medium
+def test_the_container_runs_as_nobody_a_command_that_there_is_and_asks_whether_it_is_well():
+    """What an image is made of is read here; the healthcheck is run against a server."""
+    lines = dict(line.split(" ", 1) for line in (ROOT / "Containerfile").read_text().splitlines() if " " in line)
+    assert lines["USER"] not in ("root", "0")
+    _, verb, *options = json.loads(lines["ENTRYPOINT"])
+    main.commands[verb].make_context(verb, options)
+    _, *check = json.loads(lines["HEALTHCHECK"].removeprefix("CMD "))
+    with serving() as address:
+        asked = [part.replace("http://127.0.0.1:8000", address) for part in check]
+        assert subprocess.run([sys.executable, *asked], timeout=60).returncode == 0
+    gone = subprocess.run([sys.executable, *asked], timeout=60, capture_output=True)
+    assert gone.returncode != 0
