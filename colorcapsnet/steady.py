@@ -136,7 +136,7 @@ class Steady:
             ValueError: frames differ in size.
         """
         with ThreadPoolExecutor(cpu_count()) as pool:
-            seen = _ahead(pool, self._look, self._pairs(frames, None if shot is None else shot.small))
+            seen = _ahead(pool, self.look, self._pairs(frames, None if shot is None else shot.small))
             yield from _ahead(pool, _render, self._followed(seen, shot))
 
     def _pairs(
@@ -145,13 +145,24 @@ class Steady:
         """Each frame in gray, with it and the one before at working size."""
         for frame in frames:
             gray = color.gray(frame)
-            small = _small(gray, self.colorizer.card.size)
+            small = self.small(gray)
             if before is not None and before.shape != small.shape:
                 raise ValueError(f"the frames of a film have one size; this one is {gray.shape[1]}×{gray.shape[0]}")
             yield gray, small, before
             before = small
 
-    def _look(self, gray: Codes, small: NDArray[np.uint8], before: NDArray[np.uint8] | None) -> Seen:
+    def small(self, gray: Codes) -> NDArray[np.uint8]:
+        """A frame at working size."""
+        return _small(gray, self.colorizer.card.size)
+
+    def look(self, gray: Codes, small: NDArray[np.uint8], before: NDArray[np.uint8] | None) -> Seen:
+        """Let the network see a frame.
+
+        Args:
+            gray: ``(H, W)``.
+            small: the same at working size.
+            before: the frame before, likewise; None for the first.
+        """
         canvas = self.colorizer.open(Picture(gray))
         return Seen(canvas, small, None if before is None else flow(small, before, canvas.lightness.shape))
 

@@ -80,6 +80,7 @@ class Film:
 
     Args:
         source: a path, or a file that is read from front to back.
+        threads: that decode; None for as many as there are cores.
 
     Attributes:
         width, height: of the upright frames.
@@ -96,12 +97,13 @@ class Film:
         MissingExtra: PyAV is not installed.
     """
 
-    def __init__(self, source: Path | BinaryIO) -> None:
+    def __init__(self, source: Path | BinaryIO, threads: int | None = None) -> None:
         self.name = str(source) if isinstance(source, Path) else "what comes through the pipe"
         self._av = need("av", "video")
         self._container = _opened(source, self.name)
         self._stream = _video_of(self._container, self.name)
         self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = threads or 0
         self.damaged = 0
         self._decoded = self._decode()
         first = next(self._decoded, None)
@@ -376,17 +378,18 @@ def _encoded(
     """Encode frames into a file; what is carried on after each."""
     av = need("av", "video")
     with av.open(file, "w", format="nut") as out:
-        stream = _stream(out, film, lossless)
+        stream = stream_for(out, film, lossless)
         began = times[0]
         for rgb, shot in colored:
-            frame = _frame(rgb, str(stream.pix_fmt), lossless)
+            frame = frame_of(rgb, str(stream.pix_fmt), lossless)
             frame.pts, frame.time_base = times.popleft() - began, film.time_base
             out.mux(stream.encode(frame))
             yield shot
         out.mux(stream.encode(None))
 
 
-def _stream(out: OutputContainer, film: Film, lossless: bool) -> VideoStream:
+def stream_for(out: OutputContainer, film: Film, lossless: bool) -> VideoStream:
+    """A stream in which a film is written: two of one film are alike, so that packets of one fit the other."""
     codec, options = ("ffv1", _FFV1) if lossless else ("libx264", _H264)
     if film.fields and not lossless:
         options = options | {"x264-params": film.fields}
@@ -406,7 +409,8 @@ def _stream(out: OutputContainer, film: Film, lossless: bool) -> VideoStream:
     return stream
 
 
-def _frame(rgb: Codes, kind: str, lossless: bool) -> VideoFrame:
+def frame_of(rgb: Codes, kind: str, lossless: bool) -> VideoFrame:
+    """A frame to encode, ``(H, W, 3)``, in pixels of a kind that FFmpeg names, with even sides unless lossless."""
     av = need("av", "video")
     if lossless:
         frame = av.VideoFrame.from_ndarray(rgb, format="rgb24" if rgb.dtype == np.uint8 else "rgb48le")
@@ -433,7 +437,7 @@ def _join(work: Path, source: Path, film: Film, target: Path, lossless: bool, to
         av.open(file, "w", format=FORMATS[target.suffix.lower()]) as out,
         av.open(str(source)) as original,
     ):
-        video = _stream(out, film, lossless)
+        video = stream_for(out, film, lossless)
         tracks = {each.index: out.add_stream_from_template(each) for each in _tracks(original)}
         out.metadata.update(original.metadata)
         comments = [
