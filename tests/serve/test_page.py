@@ -567,6 +567,15 @@ def test_a_finger_moves_the_divider_and_places_a_color(visit):
     assert min(heights) >= 30
 
 
+def test_on_a_phone_held_sideways_everything_can_be_reached(visit, tmp_path):
+    phone = with_photograph(visit(**PHONE | {"viewport": {"width": 844, "height": 390}}))
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 844
+    assert decisions(phone, tmp_path)["version"] == 1
+    last = phone.get_by_role("button", name="Save decisions").bounding_box()
+    panel = phone.locator("#panel").bounding_box()
+    assert last["y"] + last["height"] <= panel["y"] + panel["height"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_to_complain_about(visit, scheme):
     """Contrast, names, roles: the rules of WCAG 2.2, A and AA, that a program can check."""
