@@ -263,7 +263,7 @@ def test_nothing_is_written_to_disk(client, tmp_path, monkeypatch):
 @pytest.mark.parametrize("id", ["", ".", "..", "*", "%2e%2e", "%00", "a" * 64, "a" * 65, "1", "%E2%80%AE"])
 def test_ids_cannot_be_guessed_or_bent(client, cat, id):
     assert client.get(f"/api/pictures/{id}/gray").status_code in (404, 405, 422)
-    assert client.get("/api/pictures").status_code == 405  # there is no list of them
+    assert client.get("/api/pictures").status_code in (404, 405)  # there is no list of them
 
 
 @pytest.mark.parametrize(
