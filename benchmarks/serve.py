@@ -4,8 +4,8 @@
 visit sends a JPEG of 2040×1400 pixels and asks for a preview of 1024: the time from the first byte sent to the last
 received. A click is one more preview, with one more point than before, up to eight. The crowd is 50 visitors, each
 with a picture of its own, who click again as soon as they have the answer. The machine that asks is the one that
-answers, and whatever else it does makes all of it slower: the processor's time that the server takes for a click is counted as well
-(from /proc, so on Linux), and how much of the cores there was to have.
+answers, and whatever else it does makes all of it slower: the processor's time that the server takes for a click is
+counted as well (from /proc, so on Linux), and how much of the cores there was to have.
 
 Command: ``python -m benchmarks.serve`` (a minute).
 """
