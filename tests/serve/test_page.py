@@ -24,6 +24,7 @@ ASTRONAUT = SAMPLES / "astronaut.png"
 WIDE = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 PATIENCE = 120_000  # milliseconds, on a busy machine
+SEEN = "new Promise(seen => requestAnimationFrame(() => requestAnimationFrame(seen)))"
 SUIT, WALL = (0.45, 0.62), (0.55, 0.04)  # places of the astronaut's picture, as shares of its sides
 
 pytestmark = pytest.mark.medium
@@ -63,6 +64,8 @@ def visit(chromium, address):
         page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
         page.on("dialog", lambda dialog: dialog.accept())
         page.goto(address)
+        page.wait_for_selector("#takes:not(:empty)")
+        page.evaluate(SEEN)  # a browser drops the keys that come before
         return page
 
     yield visit
