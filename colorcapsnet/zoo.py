@@ -118,8 +118,7 @@ class Network:
     def __init__(self, path: Path, threads: int | None = None) -> None:
         self.card = Card.load(path.with_suffix(".json"))
         content = _verified(path, self.card.sha256)
-        import onnxruntime
-
+        onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or 0
@@ -146,6 +145,15 @@ class Network:
         """
         arrays = self._session.run(_OUTPUTS["photograph"], {"gray": np.ascontiguousarray(gray, np.float32)[None]})
         return Known(*(array[0] for array in arrays))
+
+
+def _onnxruntime() -> Any:  # noqa: ANN401
+    """ONNX Runtime that keeps to itself: 1.29 and later tell its maker which models run where."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is first imported
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # Windows does not know the variable
+    return onnxruntime
 
 
 @cache
