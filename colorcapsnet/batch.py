@@ -13,10 +13,12 @@ import json
 import os
 import shlex
 import stat
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain, islice
@@ -36,7 +38,36 @@ Status: TypeAlias = Literal["done", "skipped", "failed"]
 PICTURES_AT_ONCE = min(os.cpu_count() or 1, 8) + 2
 """One a core, and two that wait for the disk; beyond that, memory counts."""
 
+PIXELS_AT_ONCE = 100_000_000 * min(os.cpu_count() or 1, 8)
+"""Of all pictures in memory: some 8 bytes each, 16 of those with 16 bits."""
+
 THERE = "already there"
+
+
+class Room:
+    """Room in memory for so many pixels; a picture that needs more than all of it waits until it is alone.
+
+    Args:
+        pixels: of all pictures at once.
+    """
+
+    def __init__(self, pixels: int) -> None:
+        self._all = self._free = pixels
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Wait for room, and keep it for the time of a ``with``."""
+        needed = min(pixels, self._all)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= needed)
+            self._free -= needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += needed
+                self._changed.notify_all()
 
 
 class Colorizes(Protocol):
@@ -283,6 +314,7 @@ def colorize_one(
     overwrite: bool = False,
     told: Mapping[str, str] | None = None,
     advance: Advance | None = None,
+    room: Room | None = None,
 ) -> Outcome:
     """Read, color, write. Whatever goes wrong is in the outcome; only an interrupt comes through.
 
@@ -293,6 +325,7 @@ def colorize_one(
         overwrite: color again what is there already.
         told: provenance to write into the picture (:func:`provenance.stamped`), or None.
         advance: called with each finished share of the picture.
+        room: that it shares with others.
     """
     began = time.perf_counter()
     status: Status = "failed"
@@ -300,7 +333,11 @@ def colorize_one(
         if not overwrite and _is_there(job.target):
             return Outcome(job, "skipped", THERE)
         format = SUFFIXES.get(job.target.suffix.lower())
-        with remote.reading(job.source) as source, remote.writing(job.target, overwrite=overwrite) as target:
+        with (
+            remote.reading(job.source) as source,
+            remote.writing(job.target, overwrite=overwrite) as target,
+            room.taken(pictures.pixel_count(source)) if room else nullcontext(),
+        ):
             found, gray = in_color(source, format, colorizer, strength, told, advance)
             first, others = next(found), cast("Iterator[Picture]", found)
             make_folder(target.parent)
@@ -405,12 +442,14 @@ def colorize_all(
 ) -> list[Outcome]:
     """Every job to its outcome, in the order of the jobs, with a bar; see :func:`colorize_one`.
 
-    ``at_once`` pictures are in memory; give the colorizer :func:`threads` that fit them.
+    ``at_once`` pictures are in memory, fewer where they have more than :data:`PIXELS_AT_ONCE`; give the colorizer
+    :func:`threads` that fit them.
 
     Raises:
         KeyboardInterrupt: after the pictures that were begun; the same jobs again go on from there.
     """
     waiting = set(left(jobs, overwrite=overwrite))
+    room = Room(PIXELS_AT_ONCE)
     with (
         progress.bar("coloring", len(jobs), start=len(jobs) - len(waiting)) as advance,
         ThreadPoolExecutor(at_once) as pool,
@@ -426,7 +465,9 @@ def colorize_all(
                 shown += share
                 advance(share)
 
-            got = colorize_one(job, colorizer, strength=strength, overwrite=overwrite, told=told, advance=show)
+            got = colorize_one(
+                job, colorizer, strength=strength, overwrite=overwrite, told=told, advance=show, room=room
+            )
             if got.status != "skipped":
                 show(1 - shown)
             return got

@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -249,15 +249,18 @@ def page_count(source: str | os.PathLike[str] | bytes) -> int:
     Raises:
         PictureError: it cannot be opened, or is damaged.
     """
-    with io.BytesIO(source) if isinstance(source, bytes) else _open(Path(source)) as file:
-        if _sniff(file.read(64)) != "tiff":
-            return 1
-        vips = pyvips.Source.new_from_memory(source) if isinstance(source, bytes) else None
-        try:
-            image = _header(vips or pyvips.Source.new_from_descriptor(file.fileno()), "tiff", 0)
-        except pyvips.Error as problem:
-            raise _refusal(problem, "the given picture" if vips else str(source), "tiff") from problem
-        return int(_field(image, "n-pages", 1))
+    head = _head(source, ("tiff",))
+    return 1 if head is None else int(_field(head, "n-pages", 1))
+
+
+def pixel_count(source: str | os.PathLike[str] | bytes) -> int:
+    """How many pixels :func:`read` gives, by the head of the file; 0 where that does not tell (HEIC, no picture).
+
+    Raises:
+        PictureError: it cannot be opened, or is damaged.
+    """
+    head = _head(source, _LOADERS)
+    return 0 if head is None else int(head.width) * int(head.height)
 
 
 def write(
@@ -415,6 +418,19 @@ def _sniff(head: bytes) -> str | None:
         brands = {head[at : at + 4] for at in range(8, min(len(head), int.from_bytes(head[:4], "big")), 4)}
         return "avif" if brands & _AVIF_BRANDS else "heic" if brands & _HEIC_BRANDS else None
     return "gif" if head.startswith((b"GIF87a", b"GIF89a")) else None
+
+
+def _head(source: str | os.PathLike[str] | bytes, formats: Container[str | None]) -> pyvips.Image | None:
+    """The first page before its pixels are decoded; None if it is of no such format."""
+    with io.BytesIO(source) if isinstance(source, bytes) else _open(Path(source)) as file:
+        format = _sniff(file.read(64))
+        if format is None or format not in formats:
+            return None
+        vips = pyvips.Source.new_from_memory(source) if isinstance(source, bytes) else None
+        try:
+            return _header(vips or pyvips.Source.new_from_descriptor(file.fileno()), format, 0)
+        except pyvips.Error as problem:
+            raise _refusal(problem, "the given picture" if vips else str(source), format) from problem
 
 
 def _decode(source: pyvips.Source, file: BinaryIO, name: str, page: int, max_pixels: int) -> Picture:

@@ -496,6 +496,39 @@ def test_only_a_few_pictures_are_in_memory_whatever_the_number(monkeypatch):
     assert max(most) <= batch.PICTURES_AT_ONCE
 
 
+def test_large_pictures_wait_for_room_and_one_that_is_larger_than_all_of_it_is_alone(monkeypatch):
+    monkeypatch.setattr(batch, "PIXELS_AT_ONCE", 1000)
+    sizes = [(10, 10), (20, 20), (10, 10), (50, 40), (20, 20), (20, 20), (10, 10), (40, 50), (10, 10)] * 3
+    for number, size in enumerate(sizes):
+        gray(f"in/{number}.png", size)
+    under_way, lock, seen = [], threading.Lock(), []
+
+    class Watched(Sepia):
+        def colorize(self, picture, advance=None, strength=1.0):
+            with lock:
+                under_way.append(picture.gray.size)
+                seen.append(list(under_way))
+            time.sleep(0.005)
+            with lock:
+                under_way.remove(picture.gray.size)
+            return super().colorize(picture)
+
+    outcomes = batch.colorize_all(batch.plan([Path("in")], Path("out")), Watched(), at_once=6)
+    assert [outcome.status for outcome in outcomes] == ["done"] * len(sizes)
+    assert all(sum(together) <= 1000 or len(together) == 1 for together in seen)
+    assert max(map(len, seen)) > 1
+
+
+@given(st.lists(st.integers(0, 50), max_size=20), st.integers(1, 30))
+def test_room_is_given_back_whatever_happens(sizes, pixels):
+    room = batch.Room(pixels)
+    for size in sizes:
+        with pytest.raises(KeyError), room.taken(size):
+            raise KeyError
+    with room.taken(pixels):
+        pass
+
+
 def three_pages():
     shapes = (((4, 4), np.uint8), ((9, 5), np.uint16), ((3, 7), np.uint8))
     pages = [Picture(np.full(shape, 90, kind), name=str(shape)) for shape, kind in shapes]

@@ -570,6 +570,15 @@ def test_frames_and_pages_are_read_one_by_one(format: str) -> None:
         read(data, page=3)
 
 
+@pytest.mark.parametrize("format", pictures.FORMATS)
+def test_the_head_of_a_file_tells_its_pixels(format: str) -> None:
+    data = pictures.encode(Picture(noise(9, 14, 3)), format)
+    assert pictures.pixel_count(data) == 9 * 14
+    assert pictures.pixel_count(b"no picture") == 0
+    with pytest.raises(PictureError, match="damaged"):
+        pictures.pixel_count(data[:20])
+
+
 def test_pages_of_a_tiff_have_their_own_size_and_tags() -> None:
     tifffile = pytest.importorskip("tifffile")
     file = io.BytesIO()
@@ -596,6 +605,7 @@ def told_pages(draw: st.DrawFn) -> list[Picture]:
 def test_pages_of_any_size_depth_and_metadata_come_back_to_the_bit(pages: list[Picture]) -> None:
     data = pictures.encode_pages(iter(pages), "tiff")
     assert pictures.page_count(data) == len(pages)
+    assert pictures.pixel_count(data) == pages[0].gray.size
     found = list(pictures.read_pages(data))
     assert [page.page for page in found] == list(range(len(pages)))
     for page, back in zip(pages, found, strict=True):
