@@ -67,7 +67,7 @@ class Done:
 
     def __str__(self) -> str:
         """One line for a person."""
-        parts = [f"{self.frames:,} frames colored"]
+        parts = [f"{self.frames:,} frame{'s' * (self.frames != 1)} colored"]
         if self.before:
             parts.append(f"{self.before:,} of them by an earlier run")
         if self.damaged:
@@ -167,12 +167,15 @@ def _opened(source: Path | BinaryIO, name: str) -> Any:  # noqa: ANN401
     try:
         if isinstance(source, Path) and source.is_dir():
             raise PictureError(f"{name} is a folder: give a film")
-        return av.open(str(source) if isinstance(source, Path) else source)
+        container = av.open(str(source) if isinstance(source, Path) else source)
     except FileNotFoundError:
         raise PictureError(f"{name} does not exist: check the name") from None
     except (av.FFmpegError, OSError) as problem:
         why = (getattr(problem, "strerror", None) or str(problem)).lower()
         raise PictureError(f"{name} is not a film that can be read ({why}), or is damaged: get another copy") from None
+    if isinstance(source, Path) and (container.format.name == "image2" or container.format.name.endswith("_pipe")):
+        raise PictureError(f"{name} is a picture, not a film: color it with `colorcapsnet colorize`")
+    return container
 
 
 def _video_of(container: Any, name: str) -> VideoStream:  # noqa: ANN401

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from colorcapsnet import color, video
+from colorcapsnet import color, pictures, video
 from colorcapsnet.colorizer import Colorizer
 from colorcapsnet.errors import OutputError
+from colorcapsnet.pictures import Picture
 from tests.memory import PEAK
 from tests.tiny import write_model, write_photograph_model
 
@@ -359,7 +360,9 @@ def test_what_is_no_film_is_refused_in_one_line(run, tmp_path):
         part.rate = 48000
         out.mux(stream.encode(part))
         out.mux(stream.encode(None))
+    pictures.write(Picture(np.zeros((16, 16), np.uint8)), tmp_path / "one.jpg")
     said = {
+        "one.jpg": b"is a picture, not a film",
         "text.mp4": b"is not a film",
         "empty.mp4": b"is not a film",
         "none.mp4": b"does not exist",
