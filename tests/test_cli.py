@@ -19,6 +19,11 @@ from tests.tiny import write_model, write_photograph_model
 SAMPLES = Path(__file__).parents[1] / "samples"
 
 
+def imports_torch(*case):
+    """A case that takes seconds."""
+    return pytest.param(*case, marks=pytest.mark.medium)
+
+
 @pytest.fixture
 def run(tmp_path):
     """Run the command in an empty folder; standard output and error as text."""
@@ -188,10 +193,10 @@ def test_a_person_asks_where_to_point_and_then_decides(run, tmp_path):
         (["colorize", "a.png", "--model", "deeper"], "no model 'deeper'"),
         (["colorize", "a.png", "--model", "none.onnx"], "none.onnx does not exist"),
         (["evaluate", "nowhere", "--model", "paper"], "nowhere"),
-        (["export", "a.png", "--name", "x", "--pictures", "."], "a.png is damaged or no checkpoint"),
+        imports_torch(["export", "a.png", "--name", "x", "--pictures", "."], "a.png is damaged or no checkpoint"),
         (["prepare", "nowhere", "-o", "shards"], "nowhere does not exist"),
-        (["train", "standin-2-bsds", "--data", "nowhere"], "does not exist"),
-        (["train", "deep", "--data", "nowhere"], "ilsvrc_photos.tar does not exist"),
+        imports_torch(["train", "standin-2-bsds", "--data", "nowhere"], "does not exist"),
+        imports_torch(["train", "deep", "--data", "nowhere"], "ilsvrc_photos.tar does not exist"),
     ],
     ids=" ".join,
 )
@@ -214,11 +219,13 @@ def test_bad_input_ends_in_one_line_and_exit_1(run, tmp_path, arguments, message
         (["colorize", "a.png", "--strength", "2.5"], "2.5 is not in the range 0<=x<=2"),
         (["colorize", "a.png", "--model", "paper", "--as-published", "--vivid"], "has no strength"),
         (["evaluate", "."], "give either a folder of OUTPUTS or --model NAME"),
-        (["train", "paper-9", "--data", "."], "paper-1-ilsvrc"),
-        (["train", "deep"], "give --data and a recipe: paper-1-ilsvrc"),
-        (["train", "deep", "--data", ".", "--vgg", "a.png"], "--vgg is for the paper's network"),
-        (["train", "deep", "--data", ".", "--epochs", "3"], "deep is counted in steps: --steps"),
-        (["train", "paper-1-ilsvrc", "--data", ".", "--steps", "3"], "paper-1-ilsvrc is counted in epochs: --epochs"),
+        imports_torch(["train", "paper-9", "--data", "."], "paper-1-ilsvrc"),
+        imports_torch(["train", "deep"], "give --data and a recipe: paper-1-ilsvrc"),
+        imports_torch(["train", "deep", "--data", ".", "--vgg", "a.png"], "--vgg is for the paper's network"),
+        imports_torch(["train", "deep", "--data", ".", "--epochs", "3"], "deep is counted in steps: --steps"),
+        imports_torch(
+            ["train", "paper-1-ilsvrc", "--data", ".", "--steps", "3"], "paper-1-ilsvrc is counted in epochs: --epochs"
+        ),
         (["sing"], "No such command"),
     ],
 )
@@ -250,6 +257,7 @@ def test_models_lists_what_ships(run):
     assert {"gray", "tint", "picture mean", "paper"} <= set(rows)
 
 
+@pytest.mark.medium
 def test_recipes_are_listed_with_cost_and_command(run):
     listed = run("train", "--list").stdout
     names = ("paper-1-ilsvrc", "standin-2-bsds", "deep", "deep-large", "deep-soft", "probe-convolution")

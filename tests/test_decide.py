@@ -160,6 +160,7 @@ def test_every_value_in_range_is_taken_and_the_gray_kept(strength, threshold, ca
     assert np.array_equal(color.gray_of(pictures.read("out.png").array), gray)
 
 
+@pytest.mark.medium
 @settings(max_examples=10)
 @given(st.integers(1, 128), st.integers(0, 2**63))
 def test_any_number_of_candidates_with_any_seed(n, seed):

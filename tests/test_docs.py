@@ -144,6 +144,7 @@ def test_the_python_of_docs_stills_colors_every_page(tmp_path):
     assert shapes == [(60, 80, 3), (30, 50, 3)]
 
 
+@pytest.mark.medium
 def test_the_commands_of_docs_decide_run(tmp_path):
     """Line by line, in a folder with the samples."""
     for name in ("astronaut.png", "rocket.jpg"):

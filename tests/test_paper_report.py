@@ -12,6 +12,8 @@ from colorcapsnet import claims, paper_report, pictures
 from colorcapsnet.errors import DataError, MissingExtra
 from tests import paper_results as made
 
+pytestmark = pytest.mark.medium
+
 
 def drawn(folder, results=None, curves=None, **changes):
     made.write(folder, made.everything() if results is None else results, **changes)

@@ -13,6 +13,8 @@ import pytest
 from colorcapsnet import pictures, zoo
 from colorcapsnet.verify import verify
 
+pytestmark = pytest.mark.medium
+
 SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.png"
 
 

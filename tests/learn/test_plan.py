@@ -17,6 +17,8 @@ from colorcapsnet.learn.plan import Costs, Plan, ScoreCost
 from tests.learn import SHARED, needs_shared
 from tests.learn.miniature import miniature_sets
 
+pytestmark = pytest.mark.medium
+
 COSTS = Costs(lambda config: StepCost(0.002, 1e-5 * config.patch**2 * config.routings), ScoreCost(0.02, 0.05))
 
 

@@ -12,6 +12,8 @@ from colorcapsnet.learn.paper import PaperConfig
 from colorcapsnet.learn.shards import Batches, Preparation, prepare
 from tests.learn import write_pictures
 
+pytestmark = pytest.mark.medium
+
 
 def network():
     """Its votes are large enough to agree or not."""

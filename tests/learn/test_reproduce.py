@@ -27,6 +27,8 @@ from colorcapsnet.learn.reproduce import Bench
 from tests.learn import begin_chain
 from tests.learn.miniature import miniature_sets
 
+pytestmark = pytest.mark.medium
+
 VARIANTS = [Variant("1 routing", PaperConfig()), Variant("2 × routing", PaperConfig(routings=2))]
 SMALL = Plan(
     budget="1s",
