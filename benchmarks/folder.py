@@ -15,9 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import commit, processor, spread
+from benchmarks.measure import beside_stages, commit, free, processor
 from colorcapsnet import Colorizer, Picture, batch, pictures
 from colorcapsnet.batch import Job
 from colorcapsnet.provenance import stamped
@@ -34,13 +31,6 @@ from colorcapsnet.provenance import stamped
 SAMPLES = Path(__file__).parents[1] / "samples"
 SIDE = 256
 ROUNDS = 5
-COUNT = """
-import time
-began, number = time.perf_counter(), 0
-while time.perf_counter() - began < 0.5:
-    number += 1
-print(time.process_time() / (time.perf_counter() - began))
-"""
 ALONE = 100  # pictures of a round whose stages are measured
 STAGES = ("decode", "network", "merge", "encode")
 TOLD = {"tool": "colorcapsnet"}
@@ -76,14 +66,6 @@ def stages(jobs: Sequence[Job], colorizer: Colorizer) -> list[float]:
     return [float(each) for each in 1000 * total / len(jobs)]
 
 
-def free(cores: int) -> float:
-    """How much of the cores a program can have beside whatever else the machine does, 0 to 1."""
-    counting = [
-        subprocess.Popen([sys.executable, "-c", COUNT], stdout=subprocess.PIPE, text=True) for _ in range(cores)
-    ]
-    return statistics.mean(float(process.communicate()[0]) for process in counting)
-
-
 def measure(jobs: Sequence[Job], planning: float, cores: int) -> None:
     """Color the jobs in rounds, and print.
 
@@ -108,20 +90,8 @@ def measure(jobs: Sequence[Job], planning: float, cores: int) -> None:
         shares.append((before + free(cores)) / 2)
         if any(outcome.status != "done" for outcome in outcomes):
             raise SystemExit(batch.summary(outcomes))
-    whole = [sum(each) for each in took]
-    for name, times in zip(STAGES, zip(*took, strict=True), strict=True):
-        share = statistics.median(times) / statistics.median(whole)
-        print(f"  {name:8} {spread([*times], 2)} ms of the processor a picture, {share:4.0%}")
-    print(f"  together {spread(whole, 2)}")
-    print(f"  planning {1000 * planning / len(jobs):8.2f} ms a picture")
-    print(f"allowed   {spread([1000 * cores / each for each in whole], 1)} pictures/s on {cores} cores")
-    print(f"colored   {spread(rates, 1)} pictures/s, {batch.PICTURES_AT_ONCE} at once")
-    reached = [rate * each / 1000 / cores for rate, each in zip(rates, whole, strict=True)]
-    print(f"reached   {spread(reached, 2)} of what the stages allow")
-    print(f"free      {spread(shares, 2)} of the cores")
-    print(
-        f"so        {spread([each / share for each, share in zip(reached, shares, strict=True)], 2)} of what was free"
-    )
+    beside_stages(STAGES, took, rates, shares, cores, "picture", 2)
+    print(f"planning  {1000 * planning / len(jobs):8.2f} ms a picture, {batch.PICTURES_AT_ONCE} at once")
 
 
 def main() -> None:

@@ -25,8 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.folder import free
-from benchmarks.measure import commit, processor, spread
+from benchmarks.measure import commit, free, processor, spread
 from colorcapsnet import Picture, pictures
 from tests.serve import SAMPLES
 

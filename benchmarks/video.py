@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -31,8 +30,7 @@ import av
 import cv2
 import numpy as np
 
-from benchmarks.folder import free
-from benchmarks.measure import commit, processor, spread
+from benchmarks.measure import beside_stages, commit, free, processor, spread
 from colorcapsnet import Colorizer, color, pictures, scale, video
 from colorcapsnet.steady import Steady
 
@@ -174,17 +172,7 @@ def speed(path, colorizer, count, cores):
         video.colorize_video(path, path.with_name(f"{number}.mp4"), colorizer)
         rates.append(count / (time.perf_counter() - began))
         shares.append((before + free(cores)) / 2)
-    whole = [sum(each) for each in took]
-    for name, times in zip(STAGES, zip(*took, strict=True), strict=True):
-        share = statistics.median(times) / statistics.median(whole)
-        print(f"  {name:8} {spread([*times], 1)} ms of the processor a frame, {share:4.0%}")
-    print(f"  together {spread(whole, 1)}")
-    print(f"allowed   {spread([1000 * cores / each for each in whole], 1)} frames/s on {cores} cores")
-    print(f"colored   {spread(rates, 1)} frames/s")
-    reached = [rate * each / 1000 / cores for rate, each in zip(rates, whole, strict=True)]
-    print(f"reached   {spread(reached, 2)} of what the stages allow")
-    print(f"free      {spread(shares, 2)} of the cores")
-    print(f"so        {spread([each / part for each, part in zip(reached, shares, strict=True)], 2)} of what was free")
+    beside_stages(STAGES, took, rates, shares, cores, "frame", 1)
 
 
 def main() -> None:
